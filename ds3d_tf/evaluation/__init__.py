@@ -1,0 +1,1 @@
+"""Matching against the truth, metrics, reports and plots."""

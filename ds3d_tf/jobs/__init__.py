@@ -1,0 +1,1 @@
+"""Whole jobs: each module is what one script of tools/ calls."""

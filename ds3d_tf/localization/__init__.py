@@ -1,0 +1,1 @@
+"""From frames to a table of molecules: peaks, frame stacks, tables."""

@@ -1,0 +1,1 @@
+"""Layers, networks, loss, metrics and weight import."""

@@ -1,0 +1,1 @@
+"""Pupil grids, phase masks and point spread function renderers."""

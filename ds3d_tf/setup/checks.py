@@ -1,0 +1,114 @@
+"""Rules that tie several fields of a Setup together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ds3d_tf.setup.setup import Setup
+
+MAX_PIXEL_MISMATCH = 0.005
+
+
+def fft_grid_px(fft_size_px: float, mask_size_px: int) -> int:
+    """Return the side of the FFT grid: the mask padded by round((S - N) / 2) on each side.
+
+    Args:
+        fft_size_px: S, the size for which one FFT sample is one camera pixel (need not be whole).
+        mask_size_px: N, side of the phase mask, SLM pixels.
+    """
+    return mask_size_px + 2 * round((fft_size_px - mask_size_px) / 2)
+
+
+def check_combinations(setup: Setup) -> list[str]:
+    """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
+    return [*_optics(setup), *_volume(setup), *_numbers(setup)]
+
+
+def _optics(setup: Setup) -> list[str]:
+    optics, mask, volume = setup.optics, setup.mask, setup.volume
+    problems = []
+    if mask.size_px % 2 == 0:
+        problems.append(f"mask.size_px: got {mask.size_px}, must be odd so that the mask has a centre pixel")
+    if optics.numerical_aperture >= optics.n_oil:
+        problems.append(
+            f"optics.numerical_aperture: got {optics.numerical_aperture:g}, must be below optics.n_oil "
+            f"({optics.n_oil:g}); an objective cannot collect steeper than its immersion allows"
+        )
+    if optics.magnification <= optics.numerical_aperture:
+        problems.append(
+            f"optics.magnification: got {optics.magnification:g}, must exceed the numerical aperture "
+            f"({optics.numerical_aperture:g})"
+        )
+        return problems
+    size = optics.fft_size_px
+    grid = fft_grid_px(size, mask.size_px)
+    if grid < mask.size_px:
+        problems.append(
+            f"mask.size_px: got {mask.size_px}, larger than the FFT grid of {size:.1f} that makes one sample one camera "
+            f"pixel (λ f / (slm_pixel camera_pixel)); crop the mask or use a smaller optics.slm_pixel_um"
+        )
+    elif abs(grid - size) / size > MAX_PIXEL_MISMATCH:
+        problems.append(
+            f"optics.slm_pixel_um: an FFT grid of {size:.2f} samples is needed but {grid} is the nearest with this mask, "
+            f"so positions would be wrong by {abs(grid - size) / size:.2%}; "
+            f"with optics.slm_pixel_um={optics.slm_pixel_um * size / grid:.4f} it fits"
+        )
+    if max(volume.height_px, volume.width_px) > grid:
+        problems.append(
+            f"volume.height_px, volume.width_px: got {volume.height_px}×{volume.width_px}, larger than the FFT grid of "
+            f"{grid}×{grid} camera pixels; use smaller frames or a smaller optics.slm_pixel_um with a larger mask"
+        )
+    return problems
+
+
+def _volume(setup: Setup) -> list[str]:
+    volume = setup.volume
+    problems = []
+    if volume.z_min_um >= volume.z_max_um:
+        problems.append(
+            f"volume.z_min_um: got {volume.z_min_um:g}, must be below volume.z_max_um ({volume.z_max_um:g})"
+        )
+    smaller = min(volume.height_px, volume.width_px)
+    if 2 * volume.margin_px >= smaller:
+        problems.append(
+            f"volume.margin_px: got {volume.margin_px}, leaves no pixel for emitters in a frame of "
+            f"{volume.height_px}×{volume.width_px}; at most {(smaller - 1) // 2}"
+        )
+    return problems
+
+
+def _numbers(setup: Setup) -> list[str]:
+    emitters, signal, learning, training = setup.emitters, setup.signal, setup.learning, setup.training_set
+    problems = []
+    low, high = emitters.count_range
+    if low >= high or high < 2:
+        problems.append(
+            f"emitters.count_range: got [{low}, {high}], counts are drawn from low to high - 1, so high must exceed low "
+            "and be at least 2"
+        )
+    if signal.distribution == "gamma" and signal.label_threshold is None:
+        problems.append(
+            "signal.label_threshold: needed with signal.distribution=gamma, whose faintest emitters cannot be seen; "
+            "0 labels them all"
+        )
+    if signal.distribution == "uniform" and signal.label_threshold is not None:
+        problems.append(
+            f"signal.label_threshold: got {signal.label_threshold:g}, used with signal.distribution=gamma only; "
+            "set it to null"
+        )
+    if learning.peak_threshold >= learning.scaling_factor:
+        problems.append(
+            f"learning.peak_threshold: got {learning.peak_threshold:g}, must be below learning.scaling_factor "
+            f"({learning.scaling_factor:g}), the network's largest output"
+        )
+    for field in ("training_count", "validation_count"):
+        count = getattr(training, field)
+        if count < learning.batch_size:
+            problems.append(
+                f"training_set.{field}: got {count}, fewer than one batch (learning.batch_size {learning.batch_size})"
+            )
+    unknown = [index for index in setup.mask.zernike_rad if index < 1]
+    if unknown:
+        problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")
+    return problems

@@ -1,0 +1,69 @@
+"""From a preset's name or a file to a Setup, with the command line's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.setup.messages import suggest
+from ds3d_tf.setup.setup import Setup, section_names
+
+
+def preset_names() -> list[str]:
+    """Return the names of the setups that ship with the package."""
+    folder = resources.files("ds3d_tf.setup") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup:
+    """Return a preset by name, or the setup of a YAML file, with ``section.field=value`` changes applied.
+
+    Raises InputError for an unknown preset, an unreadable file, or wrong values.
+    """
+    text = str(name_or_file)
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            content = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise InputError(f"cannot read the setup {path}: {reason}") from None
+        values, base_folder = _parse(content, str(path)), path.absolute().parent
+    elif text in preset_names():
+        content = (resources.files("ds3d_tf.setup") / "presets" / f"{text}.yaml").read_text(encoding="utf-8")
+        values, base_folder = _parse(content, text), None
+    else:
+        raise InputError(f"--setup {text}: neither a preset nor a YAML file; {suggest(text, preset_names())}")
+    for override in overrides:
+        _apply(values, override)
+    return Setup.create(values, where=text, base_folder=base_folder)
+
+
+def _parse(content: str, where: str) -> dict[str, Any]:
+    setup = Setup.from_yaml(content, where=where)
+    return setup.model_dump()
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    section, dot, field = path.strip().partition(".")
+    if not equals or (not dot and section != "name"):
+        raise InputError(f"--set {override}: write it as section.field=value, such as learning.epochs=10")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: the value is not valid YAML; lists are written [1, 35]") from None
+    if section == "name":
+        values["name"] = value
+        return
+    if section not in section_names():
+        raise InputError(f"--set {override}: there is no section `{section}`; {suggest(section, section_names())}")
+    fields = values[section]
+    if field not in fields:
+        raise InputError(f"--set {override}: there is no field `{field}`; {suggest(field, list(fields))}")
+    fields[field] = value

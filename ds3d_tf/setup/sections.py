@@ -1,0 +1,208 @@
+"""The twelve sections of a Setup: one frozen, validated pydantic model each.
+
+Lengths are in µm, lateral sizes in camera pixels where the name ends in ``_px``, signal in counts
+(photons at gain 1). Rules that tie several sections together live in :mod:`ds3d_tf.setup.checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the lower bound comes first; write [{pair[1]:g}, {pair[0]:g}]")
+    return pair
+
+
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
+NonNegativeRange = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, refusing unknown keys, validating defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("expected a number or a text, not yes or no")
+        return value
+
+
+class MaskSection(Section):
+    """1. The phase mask, and whether it is given or learned."""
+
+    source: str = Field(
+        "flat",
+        min_length=1,
+        description="`flat`, `astigmatic`, `zernike`, another built-in mask, or a .mat / .npy / .tif file (radians)",
+    )
+    size_px: PositiveInt = Field(203, description="N of the N×N mask in SLM pixels, odd")
+    zernike_rad: dict[int, FiniteFloat] = Field(
+        default_factory=dict,
+        description="Noll index → coefficient in radians rms, for `zernike` (added to any other built-in mask)",
+    )
+    astigmatism_rad: FiniteFloat = Field(1.0, description="strength of `astigmatic`: radians rms of Noll index 6")
+    learn: bool = Field(False, description="learn the mask end to end instead of training a localization network")
+
+
+class OpticsSection(Section):
+    """2. Objective, light, camera and spatial light modulator."""
+
+    wavelength_um: PositiveFloat = Field(0.67, description="mean emission wavelength")
+    numerical_aperture: PositiveFloat = Field(1.45, description="NA of the objective")
+    n_oil: PositiveFloat = Field(1.518, description="refractive index of the immersion medium")
+    n_water: PositiveFloat = Field(1.33, description="refractive index of the sample medium")
+    camera_pixel_um: PositiveFloat = Field(11.0, description="camera pixel, on the chip")
+    slm_pixel_um: PositiveFloat = Field(30.0, description="SLM (mask) pixel")
+    magnification: PositiveFloat = Field(100.0, description="from the sample to the camera")
+    focal_length_um: PositiveFloat = Field(1e5, description="focal length of the 4f lenses")
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample plane, µm."""
+        return self.camera_pixel_um / self.magnification
+
+    @property
+    def pupil_diameter_px(self) -> float:
+        """Diameter of the objective's pupil in SLM pixels (2 f NA / sqrt(M² - NA²), DeepSTORM3D)."""
+        diameter_um = (
+            2
+            * self.focal_length_um
+            * self.numerical_aperture
+            / math.sqrt(self.magnification**2 - self.numerical_aperture**2)
+        )
+        return diameter_um / self.slm_pixel_um
+
+    @property
+    def fft_size_px(self) -> float:
+        """Number of SLM pixels S for which one FFT sample is one camera pixel: λ f / (p_s p_c)."""
+        return self.wavelength_um * self.focal_length_um / (self.slm_pixel_um * self.camera_pixel_um)
+
+
+class VolumeSection(Section):
+    """3. Frame size, depth range, focus and voxel grid."""
+
+    height_px: PositiveInt = Field(121, description="rows of a simulated frame")
+    width_px: PositiveInt = Field(121, description="columns of a simulated frame")
+    margin_px: NonNegativeInt = Field(20, description="emitters keep this distance from the frame's border")
+    z_min_um: FiniteFloat = Field(0.0, description="lowest emitter, above the coverslip")
+    z_max_um: FiniteFloat = Field(4.0, description="highest emitter, above the coverslip")
+    focus_um: FiniteFloat = Field(1.5, description="nominal focal plane (NFP)")
+    depth_voxels: PositiveInt = Field(121, description="D: voxels along z")
+    grid: Literal["pixel_area", "half_pixel_shifted"] = Field(
+        "pixel_area",
+        description="lateral voxel convention: `pixel_area` for new models, "
+        "`half_pixel_shifted` for some published DeepSTORM3D weights",
+    )
+
+
+class EmittersSection(Section):
+    """4. Emitters in a frame."""
+
+    count_range: tuple[NonNegativeInt, PositiveInt] = Field(
+        (1, 35), description="uniform in [low, high); validation frames have high // 2"
+    )
+
+
+class SignalSection(Section):
+    """5. Photons of an emitter."""
+
+    distribution: Literal["uniform", "gamma"] = Field("uniform", description="law of the photon counts")
+    uniform_range: PositiveRange = Field((1e4, 6e4), description="photons, for `uniform`")
+    gamma_shape: PositiveFloat = Field(3.0, description="shape, for `gamma`")
+    gamma_scale: PositiveFloat = Field(3000.0, description="scale in photons, for `gamma`")
+    label_threshold: NonNegativeFloat | None = Field(
+        None,
+        description="emitters at or below it stay in the frame but leave the labels (`gamma` only; null keeps all)",
+    )
+
+
+class BlurSection(Section):
+    """6. Gaussian blur of each emitter."""
+
+    sigma_range_px: PositiveRange = Field((0.75, 1.25), description="standard deviation, drawn for each emitter")
+
+
+class BackgroundSection(Section):
+    """7. Light that comes from no emitter."""
+
+    kind: Literal["uniform", "super_gaussian"] = Field("uniform", description="shape of the background")
+    level: NonNegativeFloat = Field(0.0, description="counts a pixel, for `uniform`")
+    max_offset_px: tuple[NonNegativeFloat, NonNegativeFloat] = Field(
+        (10.0, 10.0), description="(x, y): the super-Gaussian's centre lies within ± this of the frame's centre"
+    )
+    valley_peak: NonNegativeRange = Field(
+        (20.0, 100.0), description="counts a pixel at the valley and the peak; each is drawn in [v, 1.5 v]"
+    )
+    angle_range_rad: Range = Field((-math.pi / 4, math.pi / 4), description="rotation of the super-Gaussian")
+
+
+class ReadNoiseSection(Section):
+    """8. Noise and baseline of the camera."""
+
+    kind: Literal["none", "uniform", "super_gaussian"] = Field(
+        "none", description="none, one σ a frame, or a σ that varies over the frame as a super-Gaussian"
+    )
+    baseline_range: Range = Field((20.0, 40.0), description="counts, drawn for each frame")
+    sigma_range: NonNegativeRange = Field((8.0, 12.0), description="standard deviation, counts")
+
+
+class NormalizationSection(Section):
+    """9. From counts to the network's input."""
+
+    kind: Literal["project_01", "factors"] = Field(
+        "project_01", description="each frame to [0, 1] by its own range, or (counts - subtract) / divide"
+    )
+    subtract: FiniteFloat = Field(0.0, description="counts, for `factors`")
+    divide: PositiveFloat = Field(250.0, description="counts, for `factors`")
+
+
+class TrainingSetSection(Section):
+    """10. The examples."""
+
+    training_count: PositiveInt = Field(9000, description="training frames an epoch")
+    validation_count: PositiveInt = Field(1000, description="validation frames")
+    folder: str | None = Field(None, description="a data set of tools/simulate.py; null streams fresh frames")
+    fresh_each_epoch: bool = Field(
+        True, description="stream new frames in every epoch; false repeats the first epoch's frames"
+    )
+    seed: NonNegativeInt = Field(0, description="seed of all random streams")
+
+
+class LearningSection(Section):
+    """11. Network, optimizer and how its output becomes localizations."""
+
+    max_dilation: Literal[4, 16] = Field(16, description="dilations 1, 1, 2, 4, 8, 16 or 1, 1, 2, 4, 1, 1")
+    filters: PositiveInt = Field(64, description="filters of the convolutions before the depth layers")
+    scaling_factor: PositiveFloat = Field(800.0, description="s: the network's output lies in [0, s]")
+    batch_size: PositiveInt = Field(4, description="frames a step")
+    epochs: PositiveInt = Field(50, description="at most")
+    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Keras dtype policy of the convolutions"
+    )
+    peak_threshold: NonNegativeFloat = Field(80.0, description="smallest confidence of a localization, in [0, s]")
+    peak_radius_voxels: PositiveInt = Field(4, description="a peak is the maximum of its (2r+1)³ neighbourhood")
+    keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest")
+
+
+class ResumingSection(Section):
+    """12. Going on from an earlier run."""
+
+    resume: bool = Field(False, description="continue from the checkpoint")
+    checkpoint: str | None = Field(None, description="run folder or weights to start from")
+    epochs: PositiveInt | None = Field(None, description="epochs still to train when resuming; null: the rest")

@@ -1,0 +1,145 @@
+"""The Setup: one typed, validated, frozen description of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import whole_file
+from ds3d_tf.setup import sections
+from ds3d_tf.setup.checks import check_combinations
+from ds3d_tf.setup.messages import describe_errors
+
+
+class Setup(BaseModel):
+    """One experiment in twelve sections; frozen, with unknown keys refused.
+
+    Build it with :meth:`create`, :meth:`from_yaml`, :meth:`from_deepstorm3d` or
+    :func:`ds3d_tf.setup.load_setup`; all raise InputError, one line, for a wrong value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("unnamed", description="what people call this experiment")
+    mask: sections.MaskSection = Field(default_factory=sections.MaskSection)
+    optics: sections.OpticsSection = Field(default_factory=sections.OpticsSection)
+    volume: sections.VolumeSection = Field(default_factory=sections.VolumeSection)
+    emitters: sections.EmittersSection = Field(default_factory=sections.EmittersSection)
+    signal: sections.SignalSection = Field(default_factory=sections.SignalSection)
+    blur: sections.BlurSection = Field(default_factory=sections.BlurSection)
+    background: sections.BackgroundSection = Field(default_factory=sections.BackgroundSection)
+    read_noise: sections.ReadNoiseSection = Field(default_factory=sections.ReadNoiseSection)
+    normalization: sections.NormalizationSection = Field(default_factory=sections.NormalizationSection)
+    training_set: sections.TrainingSetSection = Field(default_factory=sections.TrainingSetSection)
+    learning: sections.LearningSection = Field(default_factory=sections.LearningSection)
+    resuming: sections.ResumingSection = Field(default_factory=sections.ResumingSection)
+
+    _base_folder: Path | None = PrivateAttr(None)
+    _mask_rad: np.ndarray | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Two setups are equal when all their sections are, wherever they were read from."""
+        return isinstance(other, Setup) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(self.to_yaml())
+
+    @property
+    def base_folder(self) -> Path | None:
+        """Folder of the file this setup was read from; relative mask files are looked for there first."""
+        return self._base_folder
+
+    @property
+    def mask_rad(self) -> np.ndarray | None:
+        """Phase mask carried in memory, float64 ``[N, N]`` (row, column), radians; None: see ``mask.source``."""
+        return self._mask_rad
+
+    @classmethod
+    def create(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        where: str = "setup",
+        base_folder: Path | None = None,
+        mask_rad: np.ndarray | None = None,
+    ) -> Setup:
+        """Return the checked setup of a nested dictionary ``{section: {field: value}}``.
+
+        Raises InputError that names every wrong field, its value, what is allowed and how to mend it.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"{where}: expected sections with fields (such as `optics:`), got {type(values).__name__}")
+        try:
+            setup = cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise InputError(f"{where}: {describe_errors(error, cls)}") from None
+        problems = check_combinations(setup)
+        if problems:
+            raise InputError(f"{where}: " + "; ".join(problems))
+        setup._base_folder = base_folder
+        setup._mask_rad = mask_rad
+        return setup
+
+    @classmethod
+    def from_yaml(cls, text: str, *, where: str = "setup", base_folder: Path | None = None) -> Setup:
+        """Return the setup of a YAML text; raises InputError for bad YAML or wrong values."""
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f" at line {mark.line + 1}" if mark else ""
+            raise InputError(f"{where}: not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        return cls.create({} if values is None else values, where=where, base_folder=base_folder)
+
+    def to_yaml(self) -> str:
+        """Return the YAML text from which :meth:`from_yaml` makes an equal setup."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
+
+    @classmethod
+    def from_deepstorm3d(cls, parameters: Mapping[str, Any], *, name: str = "deepstorm3d") -> Setup:
+        """Return the setup of a parameter dictionary of DeepSTORM3D (names: docs/setup.md).
+
+        A mask array in ``mask_init`` travels with the setup; :meth:`save` writes it beside the YAML file.
+        Raises InputError for unknown, missing or wrong parameters.
+        """
+        from ds3d_tf.setup.deepstorm3d import translate
+
+        values, mask_rad = translate(parameters)
+        return cls.create({"name": name, **values}, where="DeepSTORM3D parameters", mask_rad=mask_rad)
+
+    def replace(self, changes: Mapping[str, Any]) -> Setup:
+        """Return a checked copy with ``{"section.field": value}`` changed; raises InputError."""
+        values = self.model_dump()
+        for path, value in changes.items():
+            section, _, field = path.partition(".")
+            if not field:
+                values[section] = value
+            elif isinstance(values.get(section, {}), dict):
+                values.setdefault(section, {})[field] = value
+            else:
+                raise InputError(f"{path}: `{section}` is no section; sections are {', '.join(section_names())}")
+        mask_rad = None if "mask.source" in changes else self._mask_rad
+        return Setup.create(values, where="setup", base_folder=self._base_folder, mask_rad=mask_rad)
+
+    def save(self, path: str | Path) -> None:
+        """Write the setup as YAML, with its mask beside it if it carries one in memory.
+
+        Raises InputError if the files cannot be written.
+        """
+        path = Path(path)
+        if self._mask_rad is not None:
+            with whole_file(path.parent / self.mask.source) as temporary, open(temporary, "wb") as stream:
+                np.save(stream, self._mask_rad)
+        with whole_file(path) as temporary:
+            temporary.write_text(self.to_yaml(), encoding="utf-8")
+
+
+def section_names() -> list[str]:
+    """Return the names of the twelve sections in order."""
+    return [name for name in Setup.model_fields if name != "name"]

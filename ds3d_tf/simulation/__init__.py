@@ -1,0 +1,1 @@
+"""Emitters, background, camera, the voxel grid and the stream of training examples."""

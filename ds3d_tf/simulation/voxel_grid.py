@@ -1,0 +1,86 @@
+"""The one home of the coordinates: µm positions ↔ voxels of the network's output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+VOXELS_PER_PIXEL = 4
+_HALF_PIXEL = {"pixel_area": 0.5, "half_pixel_shifted": 0.0}
+
+
+@dataclass(frozen=True)
+class VoxelGrid:
+    """Voxels of a quarter pixel in x and y and ``(z_max_um - z_min_um) / depth_voxels`` in z.
+
+    x = y = 0 µm is the centre of pixel ``(height_px // 2, width_px // 2)`` of a frame. Convention
+    ``pixel_area``: the 4×4 voxels of a pixel tile that pixel. ``half_pixel_shifted``: the grid of some
+    published DeepSTORM3D weights, whose voxel ``4 * (W // 2)`` begins at x = 0.
+    """
+
+    pixel_um: float
+    z_min_um: float
+    z_max_um: float
+    depth_voxels: int
+    convention: str = "pixel_area"
+
+    def __post_init__(self) -> None:
+        if self.convention not in _HALF_PIXEL:
+            raise ValueError(f"convention: expected one of {sorted(_HALF_PIXEL)}, got {self.convention!r}")
+
+    @classmethod
+    def from_setup(cls, setup: Any) -> VoxelGrid:
+        """Return the grid of a ``Setup``."""
+        volume = setup.volume
+        return cls(setup.optics.pixel_um, volume.z_min_um, volume.z_max_um, volume.depth_voxels, volume.grid)
+
+    @property
+    def depth_um(self) -> float:
+        """Size of a voxel in z, µm."""
+        return (self.z_max_um - self.z_min_um) / self.depth_voxels
+
+    @property
+    def offset_px(self) -> float:
+        """Pixels from the left edge of voxel ``4 * (W // 2)`` to x = 0: 0.5 or 0."""
+        return _HALF_PIXEL[self.convention]
+
+    def voxels(self, xyz_um: Any, frame_shape: tuple[int, int]) -> Any:
+        """Return the voxel of each position.
+
+        Args:
+            xyz_um: float ``[..., 3]`` (x, y, z), µm.
+            frame_shape: ``(H, W)`` of the frame, pixels; numbers or scalar tensors.
+
+        Returns:
+            int32 ``[..., 3]`` (row, column, depth); positions outside the grid give indices outside it.
+        """
+        height, width = frame_shape
+        x, y, z = xyz_um[..., 0], xyz_um[..., 1], xyz_um[..., 2]
+        column = VOXELS_PER_PIXEL * (x / self.pixel_um + self._centre(width, x))
+        row = VOXELS_PER_PIXEL * (y / self.pixel_um + self._centre(height, y))
+        depth = (z - self.z_min_um) / self.depth_um
+        return ops.cast(ops.floor(ops.stack([row, column, depth], axis=-1)), "int32")
+
+    def positions_um(self, voxels: Any, frame_shape: tuple[int, int]) -> Any:
+        """Return the position of (fractional) voxel indices; an integer index means the voxel's centre.
+
+        Args:
+            voxels: ``[..., 3]`` (row, column, depth), voxel indices, int or float.
+            frame_shape: ``(H, W)`` of the frame, pixels; numbers or scalar tensors.
+
+        Returns:
+            float32 ``[..., 3]`` (x, y, z), µm.
+        """
+        height, width = frame_shape
+        voxels = ops.cast(voxels, "float32")
+        row, column, depth = voxels[..., 0], voxels[..., 1], voxels[..., 2]
+        x = ((column + 0.5) / VOXELS_PER_PIXEL - self._centre(width, column)) * self.pixel_um
+        y = ((row + 0.5) / VOXELS_PER_PIXEL - self._centre(height, row)) * self.pixel_um
+        z = (depth + 0.5) * self.depth_um + self.z_min_um
+        return ops.stack([x, y, z], axis=-1)
+
+    def _centre(self, size_px: Any, like: Any) -> Any:
+        half = size_px // 2
+        return (half if isinstance(half, int) else ops.cast(half, like.dtype)) + self.offset_px
