@@ -45,13 +45,13 @@ def _optics(setup: Setup) -> list[str]:
     grid = fft_grid_px(size, mask.size_px)
     if grid < mask.size_px:
         problems.append(
-            f"mask.size_px: got {mask.size_px}, larger than the FFT grid of {size:.1f} that makes one sample one camera "
-            f"pixel (λ f / (slm_pixel camera_pixel)); crop the mask or use a smaller optics.slm_pixel_um"
+            f"mask.size_px: got {mask.size_px}, larger than the FFT grid of {size:.1f} that makes one sample one "
+            f"camera pixel (λ f / (slm_pixel camera_pixel)); crop the mask or use a smaller optics.slm_pixel_um"
         )
     elif abs(grid - size) / size > MAX_PIXEL_MISMATCH:
         problems.append(
-            f"optics.slm_pixel_um: an FFT grid of {size:.2f} samples is needed but {grid} is the nearest with this mask, "
-            f"so positions would be wrong by {abs(grid - size) / size:.2%}; "
+            f"optics.slm_pixel_um: an FFT grid of {size:.2f} samples is needed but {grid} is the nearest with this "
+            f"mask, so positions would be wrong by {abs(grid - size) / size:.2%}; "
             f"with optics.slm_pixel_um={optics.slm_pixel_um * size / grid:.4f} it fits"
         )
     if max(volume.height_px, volume.width_px) > grid:
@@ -84,8 +84,8 @@ def _numbers(setup: Setup) -> list[str]:
     low, high = emitters.count_range
     if low >= high or high < 2:
         problems.append(
-            f"emitters.count_range: got [{low}, {high}], counts are drawn from low to high - 1, so high must exceed low "
-            "and be at least 2"
+            f"emitters.count_range: got [{low}, {high}], counts are drawn from low to high - 1, so high must exceed "
+            "low and be at least 2"
         )
     if signal.distribution == "gamma" and signal.label_threshold is None:
         problems.append(

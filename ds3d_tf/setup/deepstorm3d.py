@@ -113,7 +113,7 @@ def translate(parameters: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]],
         values.setdefault(section, {})[field] = _plain(value)
 
     for key, path in RENAMED.items():
-        if parameters.get(key) is not None:
+        if _given(parameters.get(key)):
             put(path, parameters[key])
     for path, value in _translated(parameters).items():
         put(path, value)
@@ -151,6 +151,10 @@ def _translated(parameters: Mapping[str, Any]) -> dict[str, Any]:
     flag = parameters.get("dilation_flag")
     changes["learning.max_dilation"] = 16 if flag is None or flag else 4
     return changes
+
+
+def _given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, (list, tuple)) and all(part is None for part in value))
 
 
 def _pair(parameters: Mapping[str, Any], key: str) -> tuple[float, float]:
