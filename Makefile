@@ -1,0 +1,40 @@
+# The two commands: `make demo` trains, exports, localizes and shows; `make test` checks everything.
+PYTHON ?= python3
+VENV ?= .venv
+TEST_EXTRAS ?= test
+DEMO ?= demo
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.cfg pyproject.toml requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed requirements-extras.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    -c requirements.txt -c requirements-extras.txt -e ".[$(TEST_EXTRAS)]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python tools/train.py --setup quickstart --out $(DEMO)/run --overwrite
+	$(BIN)/python tools/simulate.py --setup $(DEMO)/run/setup.yaml --count 200 --seed 2026 --out $(DEMO)/frames --overwrite
+	$(BIN)/python tools/localize.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv --overwrite
+	$(BIN)/python tools/evaluate.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --truth $(DEMO)/frames/truth.csv --out $(DEMO)/evaluation --overwrite
+	@echo "Look at $(DEMO)/evaluation: metrics.json and its figures."
+
+lint: $(VENV)/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) $(DEMO)
