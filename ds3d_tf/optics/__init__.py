@@ -1,1 +1,1 @@
-"""Pupil grids, phase masks and point spread function renderers."""
+"""Light from an emitter to the camera: pupil, phase masks, renderers."""

@@ -1,0 +1,186 @@
+"""Phase masks: built in, or read from a .mat, .npy or .tif file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
+from ds3d_tf.optics.zernike import zernike, zernike_phase
+
+MASK_SUFFIXES = (".mat", ".npy", ".tif", ".tiff")
+BuiltInMask = Callable[[Any, PupilGrids], np.ndarray]
+_BUILT_IN: dict[str, BuiltInMask] = {}
+
+
+def built_in_mask(name: str) -> Callable[[BuiltInMask], BuiltInMask]:
+    """Register a function ``(setup, grids) -> float64 [N, N], rad`` as the built-in mask ``name``."""
+
+    def register(function: BuiltInMask) -> BuiltInMask:
+        _BUILT_IN[name] = function
+        return function
+
+    return register
+
+
+def built_in_names() -> tuple[str, ...]:
+    """Return the names of the built-in masks."""
+    return tuple(sorted(_BUILT_IN))
+
+
+@built_in_mask("flat")
+def _flat(setup: Any, grids: PupilGrids) -> np.ndarray:
+    return np.zeros(grids.support.shape)
+
+
+@built_in_mask("zernike")
+def _zernike(setup: Any, grids: PupilGrids) -> np.ndarray:
+    if not setup.mask.zernike_rad:
+        raise InputError("mask.zernike_rad is empty but mask.source is 'zernike'; give {Noll index: radians}")
+    return np.zeros(grids.support.shape)
+
+
+@built_in_mask("astigmatic")
+def _astigmatic(setup: Any, grids: PupilGrids) -> np.ndarray:
+    return setup.mask.astigmatism_rad * zernike(6, grids.pupil_x[None, :], grids.pupil_x[:, None])
+
+
+def load_mask(setup: Any) -> np.ndarray:
+    """Return the phase mask that a setup names.
+
+    A mask that the setup carries in memory comes first. A file is looked for beside the setup file, in the current
+    folder, in ``$DS3D_MASKS`` and in ``$DS3D_DATA/masks``, in this order; an absolute path is taken as it is. The
+    Zernike terms of the setup are added to built-in masks, which are 0 outside the objective's pupil.
+
+    Args:
+        setup: the ``Setup``.
+
+    Returns:
+        float64 ``[N, N]`` (rows along y, columns along x), rad.
+
+    Raises InputError if the mask is unknown, not found, unreadable, or does not fit ``mask.size_px``.
+    """
+    source, size = setup.mask.source, setup.mask.size_px
+    carried = getattr(setup, "mask_rad", None)
+    if carried is not None:
+        return _fitting(_checked(carried, source), source, size)
+    if source not in _BUILT_IN:
+        path = find_mask_file(source, getattr(setup, "base_folder", None))
+        if setup.mask.zernike_rad:
+            raise InputError(
+                f"mask.zernike_rad is for built-in masks, but mask.source is the file {source}; remove one of them"
+            )
+        return _fitting(read_mask(path), path, size)
+    grids = pupil_grids(setup.optics, size, setup.volume.focus_um)
+    mask = _BUILT_IN[source](setup, grids)
+    mask = mask + zernike_phase(setup.mask.zernike_rad, grids.pupil_x[None, :], grids.pupil_x[:, None])
+    return np.where(grids.pupil_radius < 1, mask, 0.0)
+
+
+def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
+    """Return the path of a mask file named by ``source`` (looked for as :func:`load_mask` says).
+
+    Raises InputError, naming the folders searched, if there is none.
+    """
+    if Path(source).suffix.lower() not in MASK_SUFFIXES:
+        close = difflib.get_close_matches(source, built_in_names(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"built in are {', '.join(built_in_names())}"
+        raise InputError(f"mask.source: {source!r} is no built-in mask and no .mat, .npy or .tif file; {hint}")
+    path = Path(source).expanduser()
+    folders = [Path()] if path.is_absolute() else _search_folders(base_folder)
+    for folder in folders:
+        if (folder / path).is_file():
+            return folder / path
+    where = source if path.is_absolute() else f"{source} (looked in {', '.join(str(f.absolute()) for f in folders)})"
+    raise InputError(
+        f"mask file not found: {where}; give its path with --set mask.source=FILE or its folder in $DS3D_MASKS"
+    )
+
+
+def _search_folders(base_folder: str | Path | None) -> list[Path]:
+    folders = [Path(base_folder)] if base_folder is not None else []
+    folders.append(Path())
+    if os.environ.get("DS3D_MASKS"):
+        folders.append(Path(os.environ["DS3D_MASKS"]))
+    if os.environ.get("DS3D_DATA"):
+        folders.append(Path(os.environ["DS3D_DATA"]) / "masks")
+    return folders
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask file: MATLAB (its one variable), NumPy or TIFF.
+
+    Args:
+        path: a .mat, .npy, .tif or .tiff file.
+
+    Returns:
+        float64 ``[N, N]``, N odd (rows along y, columns along x), rad.
+
+    Raises InputError if the file cannot be read, or holds no square, odd-sized, finite, real array.
+    """
+    path = Path(path)
+    try:
+        array = _READERS[path.suffix.lower()](path)
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"mask {path}: expected a .mat, .npy or .tif file") from error
+    except Exception as error:  # each reader has its own kinds of error for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"mask {path} cannot be read as {path.suffix}: {reason}") from error
+    return _checked(array, path)
+
+
+def _fitting(mask: np.ndarray, name: str | Path, size_px: int) -> np.ndarray:
+    if mask.shape[0] != size_px:
+        raise InputError(
+            f"mask {name} is {mask.shape[0]}×{mask.shape[1]} but mask.size_px is {size_px}; "
+            f"use --set mask.size_px={mask.shape[0]} or another mask"
+        )
+    return mask
+
+
+def _checked(array: np.ndarray, path: str | Path) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"mask {path}: expected real numbers (phase in radians), got dtype {array.dtype}")
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        shape = "×".join(map(str, array.shape)) or "a single number"
+        raise InputError(f"mask {path}: expected a square array, got {shape}")
+    if array.shape[0] % 2 == 0 or array.shape[0] < 3:
+        raise InputError(
+            f"mask {path}: expected an odd number of pixels a side (a centre pixel on the optical axis), "
+            f"got {array.shape[0]}; pad or crop one row and one column"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"mask {path}: {np.count_nonzero(~np.isfinite(array))} pixels are NaN or infinite")
+    return array.astype(np.float64)
+
+
+def _read_mat(path: Path) -> np.ndarray:
+    from scipy.io import loadmat
+
+    variables = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    if len(variables) != 1:
+        found = ", ".join(sorted(variables)) or "none"
+        raise InputError(f"mask {path}: expected one variable, got {len(variables)} ({found})")
+    return next(iter(variables.values()))
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def _read_tif(path: Path) -> np.ndarray:
+    import tifffile
+
+    return tifffile.imread(path)
+
+
+_READERS = {".mat": _read_mat, ".npy": _read_npy, ".tif": _read_tif, ".tiff": _read_tif}
