@@ -71,6 +71,12 @@ class Setup(BaseModel):
     ) -> Setup:
         """Return the checked setup of a nested dictionary ``{section: {field: value}}``.
 
+        Args:
+            values: fields by section.
+            where: what the values came from, for messages.
+            base_folder: folder in which relative mask files are looked for first.
+            mask_rad: float64 ``[N, N]`` (row, column), phase mask to carry in memory, radians.
+
         Raises InputError that names every wrong field, its value, what is allowed and how to mend it.
         """
         if not isinstance(values, Mapping):
