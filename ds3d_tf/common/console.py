@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,7 @@ def command(function: Callable[..., None]) -> None:
 
     An InputError becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_tensorflow()
 
     @functools.wraps(function)
     def guarded(*args: object, **kwargs: object) -> None:
