@@ -1,0 +1,110 @@
+"""The one home of tables of molecules: columns, units, origin, CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import whole_file
+
+COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "intensity [au]")
+
+
+def to_table(frame: Any, xyz_um: Any, confidence: Any, frame_shape: tuple[int, int], setup: Any) -> pd.DataFrame:
+    """Return the table of localizations: ThunderSTORM's columns and origin.
+
+    A pixel's centre is at (column + 0.5) and (row + 0.5) pixels, z is counted from the setup's ``z_min_um``.
+
+    Args:
+        frame: int ``[N]``, number of the frame, from 1.
+        xyz_um: float ``[N, 3]`` (x, y, z), µm, x = y = 0 at the centre of pixel (H // 2, W // 2).
+        confidence: float ``[N]``, no unit.
+        frame_shape: ``(H, W)``, pixels.
+        setup: the ``Setup`` of pixel size and depth range.
+
+    Returns:
+        ``frame``, ``x [nm]``, ``y [nm]``, ``z [nm]``, ``intensity [au]``.
+    """
+    nm = (np.reshape(np.asarray(xyz_um, np.float64), (-1, 3)) + _origin_um(frame_shape, setup)) * 1000
+    columns = [np.asarray(frame, np.int64), *nm.T, np.asarray(confidence, np.float64)]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def from_table(
+    table: pd.DataFrame, frame_shape: tuple[int, int], setup: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what :func:`to_table` was given.
+
+    Args:
+        table: the five columns.
+        frame_shape: ``(H, W)``, pixels.
+        setup: the ``Setup`` of pixel size and depth range.
+
+    Returns:
+        frame: int64 ``[N]``, from 1.
+        xyz_um: float64 ``[N, 3]`` (x, y, z), µm, x = y = 0 at the centre of pixel (H // 2, W // 2).
+        confidence: float64 ``[N]``, no unit.
+    """
+    nm = table[list(COLUMNS[1:4])].to_numpy(np.float64)
+    xyz_um = nm / 1000 - _origin_um(frame_shape, setup)
+    return table["frame"].to_numpy(np.int64), xyz_um, table[COLUMNS[4]].to_numpy(np.float64)
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all; raises InputError if it cannot be written."""
+    with whole_file(path) as temporary:
+        temporary.write_text(csv_text(table), encoding="utf-8")
+
+
+def csv_text(table: pd.DataFrame, header: bool = True) -> str:
+    """Return the table as CSV text: picometres and a thousandth of the confidence are kept."""
+    return table[list(COLUMNS)].to_csv(index=False, header=header, float_format="%.3f", lineterminator="\n")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Return the five columns of a table of molecules (further columns of other programs are left out).
+
+    Raises:
+        InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
+    """
+    table = read_columns(path, COLUMNS)
+    if len(table) and table["frame"].min() < 1:
+        raise InputError(f"{path}: column 'frame' has {table['frame'].min()}; frames are counted from 1")
+    return table
+
+
+def read_columns(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return the named columns of a CSV file as numbers, ``frame`` as int64 and the others as float64.
+
+    Raises:
+        InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
+    """
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    except (ValueError, UnicodeDecodeError) as error:  # includes pandas' ParserError and EmptyDataError
+        raise InputError(f"{path}: not a CSV table ({str(error).strip().splitlines()[0]})") from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
+    table = table[list(columns)]
+    for name in columns:
+        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        bad = np.flatnonzero(~np.isfinite(numbers) | ((name == "frame") & (numbers % 1 != 0)))
+        if len(bad):
+            kind = "whole number" if name == "frame" else "number"
+            raise InputError(f"{path}: row {bad[0] + 2}, column {name!r}: {table[name].iloc[bad[0]]!r} is no {kind}")
+        table = table.assign(**{name: numbers.astype(np.int64) if name == "frame" else numbers})
+    return table
+
+
+def _origin_um(frame_shape: tuple[int, int], setup: Any) -> np.ndarray:
+    """Return (x, y, z) in µm to add to the package's positions to get the table's."""
+    height, width = frame_shape
+    pixel = setup.optics.pixel_um
+    return np.array([(width // 2 + 0.5) * pixel, (height // 2 + 0.5) * pixel, -setup.volume.z_min_um])
