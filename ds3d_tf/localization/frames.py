@@ -127,9 +127,7 @@ def open_frames(path: str | Path) -> FrameSource:
         if not files:
             raise InputError(f"{text}: no file has such a name; check the pattern and put it in quotes")
         return _join(files, text)
-    raise InputError(
-        f"{text}: no such file or folder; expected a TIFF, a folder of TIFFs or a pattern"
-    )
+    raise InputError(f"{text}: no such file or folder; expected a TIFF, a folder of TIFFs or a pattern")
 
 
 def natural_order(path: str | Path) -> list[tuple[int, int, str]]:

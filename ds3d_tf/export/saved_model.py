@@ -1,0 +1,112 @@
+"""A network as a SavedModel: raw counts in, positions in µm out, with no need of this package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ds3d_tf.common.files import whole_folder
+from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
+from ds3d_tf.localization.peaks import find_peaks
+from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.voxel_grid import VoxelGrid
+
+
+def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) -> None:
+    """Write a network as a SavedModel with its normalization, peak finding, setup and mask inside.
+
+    Signatures (docs/saved_model.md): ``serving_default`` and ``with_options`` localize, ``volume`` gives the
+    network's output. ``assets/`` holds ``setup.yaml``, ``mask.npy`` and ``network.json``.
+
+    Args:
+        model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
+        setup: its ``Setup``.
+        mask: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
+        folder: replaced if it exists, whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    module = _module(model, setup)
+    size = int(np.shape(mask)[0])
+    travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
+    reach = getattr(model, "reach_px", None)
+    with whole_folder(folder) as temporary:
+        tf.saved_model.save(
+            module,
+            str(temporary),
+            signatures={
+                "serving_default": module.serving_default,
+                "volume": module.volume,
+                "with_options": module.localize,
+            },
+        )
+        assets = temporary / "assets"
+        assets.mkdir(exist_ok=True)
+        (assets / SETUP_FILE).write_text(travelling.to_yaml(), encoding="utf-8")
+        np.save(assets / MASK_FILE, np.asarray(mask, np.float64))
+        facts = {"reach_px": None if reach is None else int(reach)}
+        (assets / NETWORK_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _module(model: Any, setup: Any) -> tf.Module:
+    learning, grid = setup.learning, VoxelGrid.from_setup(setup)
+    frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
+    own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
+
+    class ExportedNetwork(tf.Module):
+        """What the SavedModel holds; ``localize`` has optional arguments when called from Python, too."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            # The variables alone: a Keras object would drag its Python-side registry into the file.
+            self.weights = [variable.value for variable in model.variables]
+
+        @tf.function(input_signature=[frames_spec], autograph=False)
+        def volume(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"volume": self._predict(frames)}
+
+        @tf.function(input_signature=[frames_spec], autograph=False)
+        def serving_default(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._localize(frames, tf.constant(own_threshold, tf.float32), tf.constant(own_radius, tf.int32))
+
+        # Tensors as defaults end up in the SavedModel's signature, which makes these inputs optional there.
+        @tf.function(
+            input_signature=[
+                frames_spec,
+                tf.TensorSpec([], tf.float32, name="threshold"),
+                tf.TensorSpec([], tf.int32, name="radius"),
+            ],
+            autograph=False,
+        )
+        def localize(
+            self,
+            frames: tf.Tensor,
+            threshold: tf.Tensor = tf.constant(own_threshold, tf.float32),  # noqa: B008
+            radius: tf.Tensor = tf.constant(own_radius, tf.int32),  # noqa: B008
+        ) -> dict[str, tf.Tensor]:
+            threshold = tf.where(threshold >= 0, threshold, own_threshold)
+            return self._localize(frames, threshold, tf.where(radius >= 0, radius, own_radius))
+
+        # Functions of their own, so that the network and the peak finding are in the file once.
+        @tf.function(input_signature=[frames_spec], autograph=False)
+        def _predict(self, frames: tf.Tensor) -> tf.Tensor:
+            return tf.cast(model(normalize(frames, setup.normalization), training=False), tf.float32)
+
+        @tf.function(
+            input_signature=[frames_spec, tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)], autograph=False
+        )
+        def _localize(self, frames: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> dict[str, tf.Tensor]:
+            voxels, confidence, count = find_peaks(
+                self._predict(frames), threshold, radius, keep_single_z=learning.keep_single_z
+            )
+            shape = tf.shape(frames)
+            xyz_um = grid.positions_um(voxels, (shape[1], shape[2]))
+            found = tf.sequence_mask(count, tf.shape(confidence)[1])[..., tf.newaxis]
+            return {"xyz_um": tf.where(found, xyz_um, 0.0), "confidence": confidence, "count": count}
+
+    return ExportedNetwork()
