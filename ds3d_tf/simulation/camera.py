@@ -1,0 +1,65 @@
+"""What the camera makes of the light: shot noise, then read noise, then the clip at zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from ds3d_tf.simulation.background import super_gaussian
+from ds3d_tf.simulation.seeds import derived_seed
+
+
+def poisson(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return Poisson counts.
+
+    Args:
+        expected: float32 ``[B, H, W]``, counts.
+        seed: int64 ``[2]``, no unit.
+
+    Returns:
+        float32 ``[B, H, W]``, counts.
+    """
+    return tf.random.stateless_poisson(tf.shape(expected), seed, expected, dtype=expected.dtype)
+
+
+def differentiable_shot_noise(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return I + sqrt(I)·N(0, 1): shot noise through which gradients pass, for learning a mask.
+
+    Args:
+        expected: float32 ``[B, H, W]``, counts.
+        seed: int64 ``[2]``, no unit.
+
+    Returns:
+        float32 ``[B, H, W]``, counts.
+    """
+    normal = tf.random.stateless_normal(tf.shape(expected), seed, dtype=expected.dtype)
+    # sqrt has an infinite slope at 0, where a pixel has no noise anyway.
+    return expected + tf.sqrt(tf.maximum(expected, 1e-6)) * normal
+
+
+def read_noise(section: Any, background_section: Any, frames: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return frames with baseline and read noise, clipped at 0.
+
+    Args:
+        section: the setup's read noise section; kind "none" returns the frames as they are.
+        background_section: the setup's background section (centre and angle of a super-Gaussian σ).
+        frames: float32 ``[B, H, W]``, counts.
+        seed: int64 ``[2]``, no unit.
+
+    Returns:
+        float32 ``[B, H, W]``, counts.
+    """
+    if section.kind == "none":
+        return frames
+    batch = tf.shape(frames)[0]
+    low, high = section.sigma_range
+    if section.kind == "uniform":
+        sigma = low + (high - low) * tf.random.stateless_uniform([batch, 1, 1], derived_seed(seed, 0))
+    else:
+        shape = (frames.shape[1], frames.shape[2])
+        sigma = low + (high - low) * super_gaussian(background_section, batch, shape, derived_seed(seed, 0))
+    lowest, highest = section.baseline_range
+    baseline = lowest + (highest - lowest) * tf.random.stateless_uniform([batch, 1, 1], derived_seed(seed, 1))
+    normal = tf.random.stateless_normal(tf.shape(frames), derived_seed(seed, 2))
+    return tf.maximum(frames + baseline + sigma * normal, 0.0)

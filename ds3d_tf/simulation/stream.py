@@ -1,0 +1,275 @@
+"""Endless streams of simulated frames: the same frames whatever the parallelism or batch size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.renderer import ExactRenderer
+from ds3d_tf.simulation import camera
+from ds3d_tf.simulation.background import background
+from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
+from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.seeds import derived_seed, split_seed
+
+# Frames are drawn and rendered in groups that depend on nothing but the frame's number, so that no choice of
+# batch, parallelism or starting frame can change one. Changing this number changes every stream.
+GROUP_FRAMES = 8
+
+Renderer = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFrames:
+    """Frames and what is in them.
+
+    Attributes:
+        frames: float32 ``[F, H, W]``, raw counts.
+        xyz_um: float32 ``[F, E, 3]`` (x, y, z), µm; x = y = 0 is the centre of pixel (H // 2, W // 2).
+        photons: float32 ``[F, E]``, photons; 0 marks padding.
+        labelled: bool ``[F, E]``, no unit; False for padding and for emitters below the label threshold.
+    """
+
+    frames: np.ndarray
+    xyz_um: np.ndarray
+    photons: np.ndarray
+    labelled: np.ndarray
+
+
+def default_renderer(setup: Any) -> Renderer:
+    """Return the renderer that streams use for the mask of a setup."""
+    return ExactRenderer(setup.optics, setup.volume, load_mask(setup))
+
+
+def frame_group(
+    setup: Any, renderer: Renderer, seed: tf.Tensor, split: str, emitter_count: int | None = None
+) -> tuple[tf.Tensor, Emitters]:
+    """Return the GROUP_FRAMES frames of one group and their emitters.
+
+    Args:
+        setup: the ``Setup``.
+        renderer: maps xyz_um ``[B, E, 3]`` (µm), photons ``[B, E]``, blur ``[B, E]`` (pixels) to ``[B, H, W]`` counts.
+        seed: int64 ``[2]``, no unit, of the group.
+        split: "training", "validation" or "simulation".
+        emitter_count: fixed number of emitters a frame, instead of the setup's.
+
+    Returns:
+        float32 ``[GROUP_FRAMES, H, W]``, raw counts, and the Emitters.
+    """
+    shape = (setup.volume.height_px, setup.volume.width_px)
+    emitters = group_emitters(setup, seed, split, emitter_count)
+    expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
+    expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
+    counts = camera.poisson(tf.ensure_shape(expected, [GROUP_FRAMES, *shape]), derived_seed(seed, 3))
+    return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
+
+
+def group_emitters(setup: Any, seed: tf.Tensor, split: str, emitter_count: int | None = None) -> Emitters:
+    """Return the emitters of a group of GROUP_FRAMES frames.
+
+    Args:
+        setup: the ``Setup``.
+        seed: int64 ``[2]``, no unit, of the group.
+        split: "training", "validation" or "simulation".
+        emitter_count: fixed number of emitters a frame, instead of the setup's.
+    """
+    if emitter_count is None:
+        counts = sample_counts(setup, split, GROUP_FRAMES, derived_seed(seed, 0))
+        most = most_emitters(setup, split)
+    else:
+        counts, most = tf.fill([GROUP_FRAMES], emitter_count), emitter_count
+    return sample_emitters(setup, counts, most, derived_seed(seed, 1))
+
+
+def training_dataset(
+    setup: Any,
+    split: str = "training",
+    seed: int | None = None,
+    *,
+    first_frame: int = 0,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    parallel_calls: int = tf.data.AUTOTUNE,
+    renderer: Renderer | None = None,
+) -> tf.data.Dataset:
+    """Return a stream of simulated training or validation batches.
+
+    Frames are numbered through all epochs: epoch e of the training split begins at frame
+    ``e * training_set.training_count``. Without ``training_set.fresh_each_epoch``, and always for validation, the
+    frames of the first epoch come again in every epoch. ``training_set.folder`` is not looked at here; see
+    :func:`ds3d_tf.simulation.dataset.stored_dataset`.
+
+    Args:
+        setup: the ``Setup``.
+        split: "training" or "validation".
+        seed: seed of the stream; the setup's if None.
+        first_frame: number of the first frame.
+        limit: number of frames; None goes on to the end of the first frame's epoch.
+        batch_size: frames a batch; the setup's if None. The last batch may be smaller.
+        parallel_calls: groups of frames rendered at a time; the frames do not depend on it.
+        renderer: maps xyz_um ``[B, E, 3]`` (µm), photons ``[B, E]``, blur ``[B, E]`` (pixels) to ``[B, H, W]``
+            counts; the setup's own if None.
+
+    Returns:
+        tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
+        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold).
+
+    Raises InputError if the mask cannot be loaded.
+    """
+    renderer = default_renderer(setup) if renderer is None else renderer
+
+    def examples(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        frames, emitters = frame_group(setup, renderer, seed, split)
+        return normalize(frames, setup.normalization), emitters.with_weights()
+
+    return _stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls)
+
+
+def emitter_dataset(
+    setup: Any,
+    split: str = "training",
+    seed: int | None = None,
+    *,
+    first_frame: int = 0,
+    limit: int | None = None,
+    batch_size: int | None = None,
+    parallel_calls: int = tf.data.AUTOTUNE,
+) -> tf.data.Dataset:
+    """Return the emitters of :func:`training_dataset` without frames, for learning a mask.
+
+    Args:
+        setup: the ``Setup``.
+        split: "training" or "validation".
+        seed: seed of the stream; the setup's if None.
+        first_frame: number of the first frame.
+        limit: number of frames; None goes on to the end of the first frame's epoch.
+        batch_size: frames a batch; the setup's if None. The last batch may be smaller.
+        parallel_calls: groups of frames drawn at a time; the emitters do not depend on it.
+
+    Returns:
+        tf.data.Dataset of Emitters: xyz_um float32 ``[B, E, 3]`` µm, photons float32 ``[B, E]``, blur_sigma_px float32
+        ``[B, E]`` camera pixels, labelled bool ``[B, E]``.
+    """
+
+    def examples(seed: tf.Tensor) -> Emitters:
+        return group_emitters(setup, seed, split)
+
+    return _stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls)
+
+
+def epoch_frames(setup: Any, split: str) -> int:
+    """Return the number of frames in an epoch of a split."""
+    section = setup.training_set
+    return section.validation_count if split == "validation" else section.training_count
+
+
+def _stream(
+    setup: Any,
+    split: str,
+    seed: int | None,
+    examples: Callable[[tf.Tensor], Any],
+    first_frame: int,
+    limit: int | None,
+    batch_size: int | None,
+    parallel_calls: int,
+) -> tf.data.Dataset:
+    """Return batches of ``examples(seed of a group)`` for the frames asked for."""
+    epoch = epoch_frames(setup, split)
+    limit = epoch - first_frame % epoch if limit is None else limit
+    last_frame = first_frame + limit
+    repeats = split == "validation" or not setup.training_set.fresh_each_epoch
+    stream_seed = split_seed(setup.training_set.seed if seed is None else seed, split)
+    batch_size = setup.learning.batch_size if batch_size is None else batch_size
+    # Where epochs repeat, every epoch begins a new group; else groups run through.
+    period = epoch if repeats else max(last_frame, 1)
+    groups_in_period = math.ceil(period / GROUP_FRAMES)
+
+    def place(frame: int) -> int:
+        return frame // period * groups_in_period + frame % period // GROUP_FRAMES
+
+    def frames_of(place: tf.Tensor) -> Any:
+        group = place % groups_in_period
+        start = place // groups_in_period * period + group * GROUP_FRAMES
+        begin = tf.maximum(first_frame - start, 0)
+        end = tf.minimum(tf.minimum(last_frame - start, period - group * GROUP_FRAMES), GROUP_FRAMES)
+        return tf.nest.map_structure(lambda value: value[begin:end], examples(derived_seed(stream_seed, group)))
+
+    places = tf.data.Dataset.range(place(first_frame), place(last_frame - 1) + 1 if limit > 0 else 0)
+    frames = places.map(frames_of, num_parallel_calls=parallel_calls, deterministic=True)
+    batches = frames.rebatch(batch_size)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(limit / batch_size)))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def simulated_groups(
+    setup: Any,
+    count: int,
+    seed: int,
+    emitter_count: int | None = None,
+    *,
+    first_frame: int = 0,
+    renderer: Renderer | None = None,
+) -> Iterator[SimulatedFrames]:
+    """Yield simulated frames with raw counts, a few at a time, in order.
+
+    Args:
+        setup: the ``Setup``.
+        count: number of frames.
+        seed: seed of the frames; they differ from those of training with the same seed.
+        emitter_count: fixed number of emitters a frame, instead of the setup's.
+        first_frame: number of the first frame.
+        renderer: as in :func:`training_dataset`.
+
+    Raises InputError if the mask cannot be loaded.
+    """
+    if emitter_count is not None and emitter_count < 0:
+        raise ValueError(f"emitter_count: expected 0 or more, got {emitter_count}")
+    renderer = default_renderer(setup) if renderer is None else renderer
+    stream_seed = split_seed(seed, "simulation")
+
+    @tf.function
+    def group_of(group: tf.Tensor) -> tuple[tf.Tensor, Emitters]:
+        return frame_group(setup, renderer, derived_seed(stream_seed, group), "simulation", emitter_count)
+
+    last_frame = first_frame + count
+    for group in range(first_frame // GROUP_FRAMES, math.ceil(last_frame / GROUP_FRAMES) if count else 0):
+        start = group * GROUP_FRAMES
+        wanted = slice(max(first_frame - start, 0), min(last_frame - start, GROUP_FRAMES))
+        frames, emitters = group_of(tf.constant(group, tf.int64))
+        yield SimulatedFrames(
+            frames.numpy()[wanted],
+            emitters.xyz_um.numpy()[wanted],
+            emitters.photons.numpy()[wanted],
+            emitters.labelled.numpy()[wanted],
+        )
+
+
+def simulate_frames(
+    setup: Any,
+    count: int,
+    seed: int,
+    emitter_count: int | None = None,
+    *,
+    first_frame: int = 0,
+    renderer: Renderer | None = None,
+) -> SimulatedFrames:
+    """Return simulated frames with raw counts and their truth (arguments: :func:`simulated_groups`)."""
+    groups = list(simulated_groups(setup, count, seed, emitter_count, first_frame=first_frame, renderer=renderer))
+    if not groups:
+        shape = (0, setup.volume.height_px, setup.volume.width_px)
+        most = most_emitters(setup, "simulation") if emitter_count is None else emitter_count
+        return SimulatedFrames(
+            np.zeros(shape, np.float32),
+            np.zeros((0, most, 3), np.float32),
+            np.zeros((0, most), np.float32),
+            np.zeros((0, most), bool),
+        )
+    return SimulatedFrames(
+        *(np.concatenate([getattr(g, name) for g in groups]) for name in ("frames", "xyz_um", "photons", "labelled"))
+    )
