@@ -1,1 +1,7 @@
-"""Layers, networks, loss, metrics and weight import."""
+"""Layers, networks, loss, metrics, and weights from PyTorch."""
+
+from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.model.loss import VolumeLoss
+from ds3d_tf.model.metrics import VolumeJaccard
+
+__all__ = ["LocalizationNet", "VolumeJaccard", "VolumeLoss"]

@@ -14,9 +14,7 @@ NORM_MOMENTUM = 0.9
 
 def frame_norm(name: str = "frame_norm") -> keras.layers.BatchNormalization:
     """Return the batch normalization of the networks, always in float32."""
-    return keras.layers.BatchNormalization(
-        epsilon=NORM_EPSILON, momentum=NORM_MOMENTUM, dtype="float32", name=name
-    )
+    return keras.layers.BatchNormalization(epsilon=NORM_EPSILON, momentum=NORM_MOMENTUM, dtype="float32", name=name)
 
 
 def kernel_initializer(seed: int | None) -> keras.initializers.Initializer:

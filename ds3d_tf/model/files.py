@@ -1,0 +1,86 @@
+"""The folder of a trained or imported model: ``model.keras``, ``setup.yaml`` and ``mask.npy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import whole_file
+from ds3d_tf.setup import Setup, load_setup
+
+NETWORK_FILE = "model.keras"
+SETUP_FILE = "setup.yaml"
+MASK_FILE = "mask.npy"
+
+
+def save_model_folder(folder: str | Path, model: Any, setup: Setup, mask_rad: np.ndarray) -> None:
+    """Write a network with its setup and mask into a folder, which is made if need be.
+
+    Args:
+        folder: where to.
+        model: a Keras model.
+        setup: its ``Setup``; the saved one points at the mask beside it.
+        mask_rad: float64 ``[N, N]`` (rows along y), phase mask, radians.
+
+    Raises InputError if a file cannot be written.
+    """
+    save_setup_and_mask(folder, setup, mask_rad)
+    with whole_file(Path(folder) / NETWORK_FILE) as temporary:
+        model.save(temporary, include_optimizer=False)
+
+
+def save_setup_and_mask(folder: str | Path, setup: Setup, mask_rad: np.ndarray) -> None:
+    """Write the setup and mask of a model folder, before or without its network.
+
+    Args:
+        folder: where to.
+        setup: a ``Setup``; the saved one points at the mask beside it.
+        mask_rad: float64 ``[N, N]`` (rows along y), phase mask, radians.
+
+    Raises InputError if a file cannot be written.
+    """
+    folder = Path(folder)
+    mask_rad = np.asarray(mask_rad, np.float64)
+    # The array is the whole mask: nothing may be added to it when it is read.
+    travelling = setup.replace(
+        {"mask.source": MASK_FILE, "mask.size_px": int(mask_rad.shape[0]), "mask.zernike_rad": {}}
+    )
+    with whole_file(folder / MASK_FILE) as temporary, open(temporary, "wb") as stream:
+        np.save(stream, mask_rad)
+    with whole_file(folder / SETUP_FILE) as temporary:
+        temporary.write_text(travelling.to_yaml(), encoding="utf-8")
+
+
+def load_model_folder(folder: str | Path) -> tuple[Any, Setup, np.ndarray]:
+    """Return the Keras model, the ``Setup`` and the mask (float64 ``[N, N]``, radians) of a model folder.
+
+    Raises InputError if the folder is none, or a file in it is missing or damaged.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        problem = "a file, not a model folder" if folder.exists() else "no such model folder"
+        raise InputError(f"{folder}: {problem}; give the folder that train or import_weights wrote")
+    for name in (NETWORK_FILE, SETUP_FILE, MASK_FILE):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder}: not a model folder (no {name}); give the folder that train or import_weights wrote"
+            )
+    setup = load_setup(folder / SETUP_FILE)
+    import keras
+
+    import ds3d_tf.model  # noqa: F401  (registers the layers)
+
+    try:
+        model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+    except Exception as error:  # Keras raises many kinds for a damaged file
+        raise InputError(
+            f"{folder / NETWORK_FILE}: damaged or not of this program; train or import it again"
+        ) from error
+    try:
+        mask_rad = np.load(folder / MASK_FILE, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{folder / MASK_FILE}: damaged; train or import the model again") from error
+    return model, setup, mask_rad

@@ -1,0 +1,127 @@
+"""One training run: Keras's fit with the schedule, the files and the manners of this project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from ds3d_tf.training.best import KeepBest, write_network
+from ds3d_tf.training.curves import draw_curves
+from ds3d_tf.training.examples import Examples
+from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
+from ds3d_tf.training.history import HistoryFile
+from ds3d_tf.training.progress import ProgressBar
+from ds3d_tf.training.scores import MatchedScores, Score
+
+# The schedule of DeepSTORM3D (Nehme et al., Nature Methods 2020).
+IMPROVEMENT = 1e-4
+PATIENCE_LEARNING_RATE = 5
+PATIENCE_STOP = 7
+LEARNING_RATE_FACTOR = 0.1
+SMALLEST_LEARNING_RATE = 1e-6
+
+NETWORK_FILE = "model.keras"
+BEST_JACCARD_FILE = "best_jaccard.keras"
+HISTORY_FILE = "history.csv"
+CURVES_FILE = "curves.png"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        ended: by itself ("finished"), by early stopping, by Ctrl-C, or because the loss was no longer finite.
+        rows: the history, one dictionary an epoch.
+        best_epoch: epoch of the network in ``model.keras``, from 1; 0 if no epoch ended.
+        detail: what happened, for "not_finite".
+    """
+
+    ended: Literal["finished", "early", "interrupted", "not_finite"]
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    detail: str = ""
+
+
+def fit(
+    model: Any,
+    data: Examples,
+    setup: Any,
+    folder: str | Path,
+    *,
+    score: Score | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    show_progress: bool = True,
+) -> Outcome:
+    """Train a compiled network and keep its best states and its history in a folder.
+
+    Files, each written whole: ``model.keras`` (best validation loss), ``best_jaccard.keras``, ``history.csv`` and
+    ``curves.png``. After Ctrl-C in the first epoch ``model.keras`` holds what was learned until then.
+
+    Args:
+        model: a LocalizationNet, compiled.
+        data: its training and validation batches.
+        setup: its ``Setup``.
+        folder: an existing folder.
+        score: gives ``matched_jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` of the model after each epoch.
+        callbacks: more Keras callbacks, run before the files are written.
+        show_progress: whether to show bars on stderr.
+
+    Raises InputError if a file cannot be written.
+    """
+    folder = Path(folder)
+    epochs = setup.learning.epochs
+    history = HistoryFile(folder / HISTORY_FILE)
+    best = KeepBest(folder / NETWORK_FILE, "val_loss")
+    early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
+    bar = ProgressBar(epochs, data.steps) if show_progress else None
+    chain: list[keras.callbacks.Callback] = [
+        StopWhenNotFinite(),
+        *([MatchedScores(score)] if score else []),
+        *callbacks,
+        best,
+        KeepBest(folder / BEST_JACCARD_FILE, "val_jaccard", higher_is_better=True),
+        history,
+        # After the history, which shall show the rate that the epoch had.
+        keras.callbacks.ReduceLROnPlateau(
+            "val_loss",
+            factor=LEARNING_RATE_FACTOR,
+            patience=PATIENCE_LEARNING_RATE,
+            min_delta=IMPROVEMENT,
+            min_lr=SMALLEST_LEARNING_RATE,
+            mode="min",
+        ),
+        early,
+        *([bar] if bar else []),
+    ]
+    ended: Literal["finished", "early", "interrupted", "not_finite"] = "finished"
+    detail = ""
+    if bar:
+        bar.start()
+    try:
+        model.fit(
+            data.training,
+            steps_per_epoch=data.steps,
+            epochs=epochs,
+            validation_data=data.validation,
+            callbacks=chain,
+            verbose=0,
+            shuffle=False,
+        )
+        ended = "early" if early.stopped_epoch else "finished"
+    except KeyboardInterrupt:
+        ended = "interrupted"
+        if best.value is None:
+            write_network(best.path, model)
+    except LossNotFinite as error:
+        ended, detail = "not_finite", str(error)
+    finally:
+        if bar:
+            bar.stop()
+        if history.rows:
+            draw_curves(history.rows, folder / CURVES_FILE, title=setup.name)
+    return Outcome(ended, history.rows, best.epoch, detail)

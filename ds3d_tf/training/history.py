@@ -1,0 +1,59 @@
+"""The course of a run: one row an epoch, in memory and in ``history.csv``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ds3d_tf.common.files import whole_file
+
+COLUMNS = (
+    "epoch",
+    "loss",
+    "val_loss",
+    "jaccard",
+    "val_jaccard",
+    "matched_jaccard",
+    "rmse_lateral_nm",
+    "rmse_axial_nm",
+    "learning_rate",
+    "seconds",
+)
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Writes the losses, scores, learning rate and duration of every epoch to a CSV file as it ends.
+
+    Attributes:
+        rows: one dictionary an epoch, by column.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the epoch and write the file anew."""
+        row: dict[str, float] = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["seconds"] = time.perf_counter() - self._begin
+        self.rows.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Write all rows; raises InputError if the file cannot be written."""
+        import pandas as pd
+
+        found = {name for row in self.rows for name in row}
+        columns = [name for name in COLUMNS if name in found] + sorted(found - set(COLUMNS))
+        with whole_file(self.path) as temporary:
+            pd.DataFrame(self.rows, columns=columns).to_csv(temporary, index=False, float_format="%.8g")
