@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ class Localizer:
                 f"{self.folder}: a SavedModel of another program (signature {min(missing)!r} is missing); "
                 "export it again with this package"
             )
+
+    def fingerprint(self) -> str:
+        """Return a checksum of the graph and the weights: equal for equal models only."""
+        digest = hashlib.sha256()
+        for path in sorted([self.folder / _GRAPH_FILE, *(self.folder / "variables").glob("*")]):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def batch_size(self, shape: tuple[int, int]) -> int:
         """Return how many frames of ``shape`` (H, W) in pixels are best localized in one step."""

@@ -1,0 +1,236 @@
+"""The job of tools/localize.py: a recording in, a table of molecules out."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ds3d_tf.common import console
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import refuse_existing
+
+if TYPE_CHECKING:
+    from ds3d_tf.localization.frames import FrameSource
+    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.localizer import Localizer
+
+PLOTTED_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class LocalizedRecording:
+    """What became of a recording.
+
+    ``resumed_at`` frames had been done by an earlier, interrupted run; ``seconds`` is the time of this one;
+    ``damaged`` holds one sentence for each frame left out.
+    """
+
+    table: Path
+    frames: int
+    localizations: int
+    median_confidence: float | None
+    seconds: float
+    resumed_at: int
+    damaged: list[str] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return what a person wants to know about it, a few lines."""
+        done = self.frames - self.resumed_at
+        each = self.localizations / max(self.frames - len(self.damaged), 1)
+        lines = [
+            f"{self.localizations} localizations in {self.frames} frames ({each:.3g} a frame)"
+            + ("" if self.median_confidence is None else f", median confidence {self.median_confidence:.0f}"),
+            f"{done} frames in {self.seconds:.1f} s ({done / max(self.seconds, 1e-9):.3g} frames/s)"
+            + (f" after {self.resumed_at} of an earlier run" if self.resumed_at else ""),
+        ]
+        if self.damaged:
+            lines.append(f"{len(self.damaged)} damaged frames left out, named in {self.table.with_suffix('.log')}")
+        lines.append(f"table: {self.table}")
+        if self.figures:
+            lines.append(f"figures: {self.figures[0].parent}/")
+        return "\n".join(lines)
+
+
+def localize(
+    model: str | Path,
+    frames: str | Path,
+    out: str | Path,
+    *,
+    threshold: float | None = None,
+    radius_voxels: int | None = None,
+    plots: bool = False,
+    overwrite: bool = False,
+    batch_size: int | None = None,
+    skip_damaged: bool = False,
+) -> LocalizedRecording:
+    """Localize the emitters of a recording into a table.
+
+    An interrupted job goes on where it stopped when it is started again. ``threshold`` (confidence) and
+    ``radius_voxels`` are the model's own if None, ``batch_size`` fits the frames' size.
+
+    Raises InputError for a model, recording, option or output that cannot be used.
+    """
+    from ds3d_tf.localization.table_formats import check_table_name, companion_file, finish_table, median_confidence
+
+    out = refuse_existing(out, overwrite)
+    check_table_name(out)
+    figures = out.with_name(f"{out.stem}_plots") if plots else None
+    for path in (companion_file(out), figures):
+        if path is not None:
+            refuse_existing(path, overwrite)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"--batch {batch_size}: expected 1 or more")
+
+    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.localizer import Localizer
+
+    source = open_frames(frames)
+    shape = source.shape
+    localizer = Localizer(model)
+    localizer.check_shape(shape, str(frames))
+    threshold, radius_voxels = _checked_options(localizer.setup, threshold, radius_voxels)
+    table = GrowingTable(
+        out,
+        {
+            "recording": str(Path(frames).expanduser().absolute()),
+            "number of frames": len(source),
+            "first frame": zlib.crc32(source.read(0).tobytes()),
+            "model": localizer.fingerprint(),
+            "threshold": threshold,
+            "radius": radius_voxels,
+        },
+        overwrite=overwrite,
+    )
+    resumed_at, begin = table.next_frame, time.perf_counter()
+    _run(localizer, source, table, threshold, radius_voxels, batch_size or localizer.batch_size(shape), skip_damaged)
+    seconds = time.perf_counter() - begin
+    table.commit()
+    finish_table(table.rows_file, out, shape, localizer.setup, len(source))
+    _write_log(out, table.damaged)
+    result = LocalizedRecording(
+        table=out,
+        frames=len(source),
+        localizations=table.rows,
+        median_confidence=median_confidence(table.rows_file),
+        seconds=seconds,
+        resumed_at=resumed_at,
+        damaged=list(table.damaged.values()),
+        figures=_draw(figures, localizer, source, table.rows_file) if figures else [],
+    )
+    table.discard()
+    return result
+
+
+def _checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
+    """Return both, the setup's own where None, or refuse them."""
+    learning = setup.learning
+    threshold = learning.peak_threshold if threshold is None else threshold
+    radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
+    if not 0 <= threshold < learning.scaling_factor:
+        raise InputError(
+            f"--threshold {threshold:g}: expected a confidence from 0 to below {learning.scaling_factor:g}, "
+            "the network's largest"
+        )
+    if radius_voxels < 1:
+        raise InputError(f"--radius {radius_voxels}: expected 1 voxel or more")
+    return float(threshold), int(radius_voxels)
+
+
+def _run(
+    localizer: Localizer,
+    source: FrameSource,
+    table: GrowingTable,
+    threshold: float,
+    radius_voxels: int,
+    batch_size: int,
+    skip_damaged: bool,
+) -> None:
+    """Localize the frames that are still to do and add their rows to the table."""
+    from ds3d_tf.localization.read_ahead import read_ahead
+    from ds3d_tf.localization.tables import to_table
+
+    messages = console.messages()
+    if table.next_frame:
+        messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
+    try:
+        with console.progress("frames") as bar:
+            task = bar.add_task("localizing", total=len(source), completed=table.next_frame)
+            for batch in read_ahead(source, batch_size, start=table.next_frame, skip_damaged=skip_damaged):
+                for reason in batch.damaged.values():
+                    messages.print(f"left out: {reason}", soft_wrap=True)
+                found = localizer.localize(batch.frames, threshold, radius_voxels) if batch.indices else []
+                numbers = np.repeat(np.array(batch.indices, np.int64) + 1, [len(rows) for rows in found])
+                rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
+                table.append(
+                    to_table(numbers, rows[:, :3], rows[:, 3], source.shape, localizer.setup),
+                    batch.first + batch.count,
+                    batch.damaged,
+                )
+                bar.update(task, completed=batch.first + batch.count)
+    except KeyboardInterrupt:
+        table.commit()
+        messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)
+        raise
+    except InputError as error:
+        # Nothing is left of a job that failed at once; one that ran for long keeps what it has.
+        if not table.on_disk or "cannot write" in str(error):
+            raise
+        table.commit()
+        raise InputError(
+            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on "
+            "(--skip-damaged leaves damaged frames out)"
+        ) from error
+
+
+def _write_log(out: Path, damaged: dict[int, str]) -> None:
+    """Name the frames left out in a log beside the table, if there are any."""
+    from ds3d_tf.common.files import whole_file
+
+    if damaged:
+        lines = [f"frame {index + 1} left out: {reason}" for index, reason in sorted(damaged.items())]
+        with whole_file(out.with_suffix(".log")) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:
+    """Draw the first frames with their localizations; of a single frame also the scatter and its regeneration."""
+    import pandas as pd
+
+    from ds3d_tf.common.files import whole_folder
+    from ds3d_tf.localization import plots
+    from ds3d_tf.localization.regenerate import regenerate
+    from ds3d_tf.localization.tables import from_table
+
+    setup, names = localizer.setup, []
+    first_frames = itertools.islice(_readable(source), PLOTTED_FRAMES)
+    table = pd.read_csv(rows_file)
+    with whole_folder(folder) as temporary:
+        for index, frame in first_frames:
+            rows = table[table["frame"] == index + 1]
+            _, xyz_um, confidence = from_table(rows, source.shape, setup)
+            names.append(f"frame_{index + 1}.png")
+            title = f"{os.path.basename(source.name(index))}: {len(xyz_um)} localizations"
+            plots.plot_overlay(temporary / names[-1], frame, xyz_um, setup, title)
+            if len(source) == 1:
+                names += ["scatter.png", "regenerated.png"]
+                plots.plot_scatter(temporary / "scatter.png", xyz_um, confidence, setup, title)
+                again = regenerate(frame, xyz_um, setup, localizer.mask)
+                plots.plot_regenerated(temporary / "regenerated.png", frame, again, setup)
+    return [folder / name for name in names]
+
+
+def _readable(source: FrameSource) -> Iterator[tuple[int, np.ndarray]]:
+    for index in range(len(source)):
+        with contextlib.suppress(InputError):
+            yield index, source.read(index)
