@@ -99,7 +99,7 @@ def localize(
     shape = source.shape
     localizer = Localizer(model)
     localizer.check_shape(shape, str(frames))
-    threshold, radius_voxels = _checked_options(localizer.setup, threshold, radius_voxels)
+    threshold, radius_voxels = checked_options(localizer.setup, threshold, radius_voxels)
     table = GrowingTable(
         out,
         {
@@ -132,7 +132,7 @@ def localize(
     return result
 
 
-def _checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
+def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
     """Return both, the setup's own where None, or refuse them."""
     learning = setup.learning
     threshold = learning.peak_threshold if threshold is None else threshold
