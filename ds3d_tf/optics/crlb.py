@@ -21,7 +21,7 @@ class Renderer(Protocol):
         blur_sigma_px: tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Return the image of each emitter, ``[E, H, W]`` counts, from ``[E, 3]`` µm, ``[E]`` photons and ``[E]`` px."""
+        """Return each emitter's image ``[E, H, W]``, counts, from ``[E, 3]`` µm, ``[E]`` photons and ``[E]`` pixels."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,10 @@ def localization_bound(
     xyz_um = np.asarray(xyz_um, np.float64)
     if xyz_um.ndim != 2 or xyz_um.shape[1] != 3:
         raise ValueError(f"xyz_um: expected [E, 3] (x, y, z), got shape {xyz_um.shape}")
-    values = [np.broadcast_to(np.asarray(v, np.float64), xyz_um.shape[:1])
-              for v in (photons, background, read_noise, blur_sigma_px)]
+    values = [
+        np.broadcast_to(np.asarray(value, np.float64), xyz_um.shape[:1])
+        for value in (photons, background, read_noise, blur_sigma_px)
+    ]
     if np.any(values[1] + values[2] <= 0):
         raise ValueError("background, read_noise: expected one of them above 0 for every emitter, got both 0")
     variances = []
@@ -152,9 +154,7 @@ def localization_bound(
         part = slice(begin, begin + chunk_emitters)
         flux, level, noise, blur = (value[part] for value in values)
         images, derivatives = image_derivatives(renderer, tf.constant(xyz_um[part]), tf.constant(blur))
-        information = fisher_information(
-            images, derivatives, tf.constant(flux), tf.constant(level), tf.constant(noise)
-        )
+        information = fisher_information(images, derivatives, tf.constant(flux), tf.constant(level), tf.constant(noise))
         variances.append(bound_variances(information).numpy())
     x, y, z, flux, level = np.sqrt(np.concatenate(variances)).T
     return LocalizationBound(1000 * x, 1000 * y, 1000 * z, flux, level)

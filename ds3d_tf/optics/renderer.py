@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.pupil import pupil_grids
+from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 BLUR_HALF_WIDTH_PX = 4
@@ -43,7 +43,7 @@ class ExactRenderer:
         mask = np.asarray(mask, np.float64)
         if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
             raise ValueError(f"mask: expected a square array [N, N], got shape {mask.shape}")
-        grids = pupil_grids(optics, mask.shape[0], volume.focus_um)
+        grids = self._make_grids(optics, mask.shape[0], volume.focus_um)
         self.grids = grids
         self.mask = mask
         self.frame_shape = (volume.height_px, volume.width_px)
@@ -119,6 +119,9 @@ class ExactRenderer:
         images = self._images(xyz_um, photons, self._mask_tensor(mask))
         return images if blur_sigma_px is None else self._blurred(images, tf.convert_to_tensor(blur_sigma_px))
 
+    def _make_grids(self, optics: OpticsSection, mask_size_px: int, focus_um: float) -> PupilGrids:
+        return pupil_grids(optics, mask_size_px, focus_um)
+
     def _mask_tensor(self, mask: tf.Tensor | None) -> tf.Tensor:
         return tf.convert_to_tensor(self.mask if mask is None else mask)
 
@@ -136,24 +139,27 @@ class ExactRenderer:
 
     def _images(self, xyz_um: tf.Tensor, photons: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Return the unblurred images ``[E, H, W]`` of emitters ``[E, 3]`` (µm) with ``[E]`` photons."""
-        size = self._support.shape[0]
-        height, width = self.frame_shape
         fixed = self._wrapped(tf.cast(mask[self._crop, self._crop], tf.float64) + self._fixed)
-        # Two copies a quarter turn apart: one cosine gives the pupil's real and imaginary parts.
-        fixed = tf.cast(tf.stack([fixed, fixed - math.pi / 2], axis=1), self.dtype)
         xyz64 = tf.cast(xyz_um, tf.float64)
         along_x = tf.cast(self._wrapped(xyz64[:, 0:1] * self._lateral), self.dtype)
         along_y = tf.cast(self._wrapped(xyz64[:, 1:2] * self._lateral), self.dtype)
         depth = tf.cast(xyz64[:, 2] - self._z_middle_um, self.dtype)
         phase = depth[:, None, None] * self._axial + along_y[:, :, None] + along_x[:, None, :]
+        power = self._power(phase, fixed, xyz64[:, 2])
+        if max(self.frame_shape) > self.grids.fft_size:
+            power = power * self._own_period(xyz64)
+        return power * tf.cast(photons, self.dtype)[:, None, None]
+
+    def _power(self, phase: tf.Tensor, fixed: tf.Tensor, z_um: tf.Tensor) -> tf.Tensor:
+        """Return ``[E, H, W]``, images of one photon, from pupil phases ``[E, S, S]`` and float64 ``[S, S]``, rad."""
+        size = self._support.shape[0]
+        height, width = self.frame_shape
+        # Two copies a quarter turn apart: one cosine gives the pupil's real and imaginary parts.
+        fixed = tf.cast(tf.stack([fixed, fixed - math.pi / 2], axis=1), self.dtype)
         pupil = tf.cos(phase[:, :, None, :] + fixed) * self._support[:, None, :]
         columns = tf.matmul(tf.reshape(pupil, [-1, 2 * size]), self._to_columns)
         field = tf.matmul(self._to_rows, tf.reshape(columns, [-1, 2 * size, width]))
-        power = tf.square(field[:, :height]) + tf.square(field[:, height:])
-        scale = tf.cast(photons, self.dtype) * self._photons_to_power
-        if max(self.frame_shape) > self.grids.fft_size:
-            power = power * self._own_period(xyz64)
-        return power * scale[:, None, None]
+        return (tf.square(field[:, :height]) + tf.square(field[:, height:])) * self._photons_to_power
 
     def _wrapped(self, angle: tf.Tensor) -> tf.Tensor:
         return angle - 2 * math.pi * tf.round(angle / (2 * math.pi))

@@ -70,6 +70,12 @@ class OpticsSection(Section):
     slm_pixel_um: PositiveFloat = Field(30.0, description="SLM (mask) pixel")
     magnification: PositiveFloat = Field(100.0, description="from the sample to the camera")
     focal_length_um: PositiveFloat = Field(1e5, description="focal length of the 4f lenses")
+    model: Literal["scalar", "vectorial"] = Field(
+        "scalar", description="`vectorial`: freely rotating dipoles, with the light beyond the critical angle"
+    )
+    polarization: Literal["x", "y", "none"] = Field(
+        "none", description="detected polarization, along columns or rows; for `vectorial` only"
+    )
 
     @property
     def pixel_um(self) -> float:

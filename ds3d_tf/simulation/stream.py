@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ds3d_tf.optics.exact import exact_renderer
 from ds3d_tf.optics.masks import load_mask
-from ds3d_tf.optics.renderer import ExactRenderer
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
@@ -44,7 +44,7 @@ class SimulatedFrames:
 
 def default_renderer(setup: Any) -> Renderer:
     """Return the renderer that streams use for the mask of a setup."""
-    return ExactRenderer(setup.optics, setup.volume, load_mask(setup))
+    return exact_renderer(setup.optics, setup.volume, load_mask(setup))
 
 
 def frame_group(
