@@ -76,9 +76,13 @@ class UpsamplingBlock(ConvolutionBlock):
     def convolve(self, images: Any) -> Any:
         """Return the convolution of the doubled images, ``[B, 2H, 2W, filters]``, without unit.
 
-        The one place to put an equal evaluation on the small grid.
+        Evaluated on the small grid: doubling followed by a 3×3 convolution is one transposed convolution of stride 2,
+        whose 4×4 kernel is the (turned) 3×3 kernel convolved with 2×2 ones. Less than half of the products.
         """
-        return self.convolution(ops.repeat(ops.repeat(images, 2, axis=1), 2, axis=2))
+        turned = ops.transpose(self.convolution.kernel[::-1, ::-1], (0, 1, 3, 2))
+        rows = ops.pad(turned, ((0, 1), (0, 0), (0, 0), (0, 0))) + ops.pad(turned, ((1, 0), (0, 0), (0, 0), (0, 0)))
+        kernel = ops.pad(rows, ((0, 0), (0, 1), (0, 0), (0, 0))) + ops.pad(rows, ((0, 0), (1, 0), (0, 0), (0, 0)))
+        return ops.conv_transpose(images, kernel, strides=2, padding="same") + self.convolution.bias
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the output for images of ``input_shape``."""
