@@ -17,7 +17,7 @@ def quiet_tensorflow() -> None:
     The native libraries write to file descriptor 2 before their log level is read, so the descriptor
     itself points elsewhere while they load.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") != "0" and "tensorflow" not in sys.modules:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0" and "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _TensorFlowFinder())
 
 

@@ -40,18 +40,17 @@ def examples(setup: Any, first_epoch: int = 0) -> Examples:
     """
     section, batch = setup.training_set, setup.learning.batch_size
     steps = math.ceil(section.training_count / batch)
-    epochs = setup.learning.epochs - first_epoch
+    first_frame = first_epoch * steps * batch
+    limit = (setup.learning.epochs - first_epoch) * steps * batch
     if section.folder is not None:
         from ds3d_tf.simulation.dataset import stored_dataset
 
-        training = stored_dataset(setup, "training").repeat()
-        validation = stored_dataset(setup, "validation")
-    elif section.fresh_each_epoch:
-        count = steps * batch
-        training = training_dataset(setup, "training", first_frame=first_epoch * count, limit=epochs * count)
-        validation = training_dataset(setup, "validation")
+        training = stored_dataset(setup, section.folder, "training", first_frame=first_frame, limit=limit)
+        validation = stored_dataset(setup, section.folder, "validation")
     else:
-        training = _kept(setup, training_dataset(setup, "training"), section.training_count).repeat()
+        training = training_dataset(setup, "training", first_frame=first_frame, limit=limit)
+        if not section.fresh_each_epoch:
+            training = _kept(setup, training_dataset(setup, "training"), section.training_count).repeat()
         validation = training_dataset(setup, "validation")
     return Examples(training, steps, _kept(setup, validation, section.validation_count))
 

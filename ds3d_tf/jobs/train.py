@@ -1,0 +1,105 @@
+"""The job of tools/train.py: from a setup to a run folder with a trained, exported and evaluated network."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.setup import Setup
+
+SCORED_FRAMES = 100
+EVALUATED_FRAMES = 200
+EVALUATION_SEED = 1
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run folder and how the run ended ("finished", "early", "interrupted" or "not_finite").
+
+    ``epochs`` counts the epochs that ended, ``best_epoch`` (from 1) is the exported network's; ``figures`` are those of
+    its evaluation.
+    """
+
+    folder: Path
+    ended: str
+    epochs: int
+    best_epoch: int
+    detail: str
+    figures: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return the outcome as a few lines."""
+        from ds3d_tf.evaluation.report import summary
+
+        how = {
+            "finished": "all epochs done",
+            "early": "stopped early, without improvement",
+            "interrupted": "interrupted",
+            "not_finite": self.detail,
+        }[self.ended]
+        which = f"the network of epoch {self.best_epoch}" if self.best_epoch else "the network of the unfinished epoch"
+        return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.figures)}\nrun folder: {self.folder}/"
+
+
+def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progress: bool = True) -> TrainedRun:
+    """Train a network, keep the best, export it as a SavedModel and evaluate it; docs/training.md lists the files.
+
+    Ctrl-C ends the training; what was learned until then is exported and evaluated. A second one ends that, too.
+
+    Raises InputError for a setup that cannot be trained, an output that exists or cannot be written, or a loss that is
+    not finite in the first epoch.
+    """
+    out = refuse_existing(out, overwrite)
+    _refuse_strangers(out)
+    _check(setup)
+
+    from ds3d_tf.export.saved_model import export_saved_model
+    from ds3d_tf.jobs.evaluate import evaluate
+    from ds3d_tf.jobs.matched_score import matched_score
+    from ds3d_tf.model import LocalizationNet
+    from ds3d_tf.model.files import load_model_folder, save_setup_and_mask
+    from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.training import compile_network, examples, fit
+
+    mask_rad = load_mask(setup)
+    data = examples(setup)
+    model = LocalizationNet.from_setup(setup)
+    compile_network(model, setup)
+
+    if out.exists():
+        shutil.rmtree(out)
+    save_setup_and_mask(out, setup, mask_rad)
+    score = matched_score(setup, data.validation, SCORED_FRAMES)
+    outcome = fit(model, data, setup, out, score=score, show_progress=show_progress)
+    if not (out / "model.keras").is_file():
+        shutil.rmtree(out)
+        raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
+
+    best, _, _ = load_model_folder(out)
+    export_saved_model(best, setup, mask_rad, out / "saved_model")
+    evaluation = evaluate(out, out / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED)
+    return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, evaluation.figures)
+
+
+def _refuse_strangers(out: Path) -> None:
+    """Refuse to replace a folder that holds anything but an earlier run."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "setup.yaml").is_file():
+        raise InputError(f"{out} exists and is no run folder; choose another name")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; choose another name for the run folder")
+
+
+def _check(setup: Setup) -> None:
+    if setup.mask.learn:
+        raise InputError(
+            f"{setup.name}: mask.learn is true, but this version trains localization networks only; "
+            "add --set mask.learn=false"
+        )
+    if setup.resuming.resume:
+        raise InputError(
+            f"{setup.name}: resuming.resume is true, but this version cannot resume; add --set resuming.resume=false"
+        )
