@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def _by_emitter_number(comparison: Comparison) -> list[dict[str, Any]]:
         groups = [(number, number) for number in different]
     else:
         edges = np.unique(np.round(np.linspace(different[0], different[-1] + 1, _MOST_NUMBER_GROUPS + 1)).astype(int))
-        groups = [(low, high - 1) for low, high in zip(edges, edges[1:], strict=False)]
+        groups = [(low, high - 1) for low, high in itertools.pairwise(edges)]
     result = []
     for low, high in groups:
         frames = (numbers >= low) & (numbers <= high)

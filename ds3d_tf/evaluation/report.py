@@ -18,13 +18,16 @@ def write_metrics(path: str | Path, figures: Mapping[str, Any]) -> None:
 
 def summary(figures: Mapping[str, Any]) -> str:
     """Return the main figures as a few lines of text."""
+    jaccard = f"Jaccard {_say(figures['jaccard'], '.3f')}"
+    each = _say(figures["jaccard_frame_mean"], ".3f")
+    lateral, axial = _say(figures["rmse_lateral_nm"], ".1f"), _say(figures["rmse_axial_nm"], ".1f")
     return "\n".join(
         [
             f"{figures['matched']} of {figures['emitters']} emitters found, {figures['localizations']} localizations, "
             f"{figures['frames']} frames",
-            f"Jaccard {_say(figures['jaccard'], '.3f')} (mean of the frames {_say(figures['jaccard_frame_mean'], '.3f')})"
+            f"{jaccard} (mean of the frames {each})"
             f"  precision {_say(figures['precision'], '.3f')}  recall {_say(figures['recall'], '.3f')}",
-            f"RMSE lateral {_say(figures['rmse_lateral_nm'], '.1f')} nm, axial {_say(figures['rmse_axial_nm'], '.1f')} nm"
+            f"RMSE lateral {lateral} nm, axial {axial} nm"
             f"  bias {', '.join(_say(figures[f'bias_{axis}_nm'], '+.1f') for axis in 'xyz')} nm",
         ]
     )

@@ -28,7 +28,7 @@ class FrameReader(Protocol):
         """Return how a person would call a plane: its file, and its page where there are several."""
 
     def read(self, index: int) -> np.ndarray:
-        """Return a plane as stored, any dtype and shape, in counts; raises InputError if it is damaged."""
+        """Return a plane as stored, ``[H, W]`` if it is sound, any dtype, counts; raises InputError if damaged."""
 
     def close(self) -> None:
         """Let go of the file; a later read opens it again."""

@@ -135,7 +135,7 @@ class GrowingTable:
         if overwrite and (differing or not valid):
             self.discard()
         elif differing or not valid:
-            what = f"of another {differing[0]}" if other else "damaged"
+            what = f"of another {differing[0]}" if other and differing else "damaged"
             raise InputError(
                 f"{self.rows_file} is the unfinished table of another job ({what}), which {out} would go on with; "
                 "choose another name, remove it, or add --overwrite"

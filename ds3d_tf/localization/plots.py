@@ -57,7 +57,7 @@ def plot_scatter(path: str | Path, xyz_um: np.ndarray, confidence: np.ndarray, s
     axes.set(xlabel="x (µm)", ylabel="y (µm)", zlabel="z (µm)", zlim=(low, high), title=title)
     axes.invert_yaxis()
     axes.view_init(elev=28, azim=-60)
-    spread = np.ptp(xyz_um[:, :2], axis=0).max(initial=1.0)
+    spread = max([1.0, *(np.ptp(xyz_um[:, :2], axis=0) if len(xyz_um) else [])])
     axes.set_box_aspect((1, 1, max(0.35, min(1.0, (high - low) / spread))), zoom=1.12)
     _save(figure, path)
 

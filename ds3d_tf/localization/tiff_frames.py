@@ -46,7 +46,7 @@ class TiffFrames:
         return str(self._path) if self._count == 1 else f"{self._path} page {index + 1}"
 
     def read(self, index: int) -> np.ndarray:
-        """Return a plane as stored (row, column; colour images have a third axis), counts.
+        """Return a plane ``[H, W]`` (row, column; colour images have a third axis) as stored, counts.
 
         Raises InputError if it is truncated or damaged.
         """
