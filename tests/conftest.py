@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,64 @@ def data() -> Path:
     if not _DATA.is_dir():
         pytest.skip("reference data not found: set DS3D_DATA to its folder")
     return _DATA
+
+
+@pytest.fixture(scope="session")
+def mask_rad() -> Any:
+    """A phase mask without meaning, float64 [101, 101], rad."""
+    import numpy as np
+
+    return np.random.default_rng(0).uniform(-3, 3, (101, 101))
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, mask_rad: Any) -> Callable[..., Path]:
+    """Export a model whose answer is known by hand, with some values of its setup changed; returns the folder.
+
+    A pixel k·100 + 50 counts above 5 is one emitter at its centre, in voxel k of 8 between z = 1 and 3 µm; its
+    confidence is its counts. Threshold 120, radius 2, reach 3 pixels. Each export is made once.
+    """
+    import keras
+    from keras import ops
+
+    from ds3d_tf.export.saved_model import export_saved_model
+    from ds3d_tf.setup import Setup
+
+    class BrightPixels(keras.Model):
+        reach_px = 3
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = self.add_weight(shape=(), initializer=keras.initializers.Constant(10.0), trainable=False)
+            self.built = True
+
+        def call(self, frames: Any, training: bool = False) -> Any:
+            counts = ops.repeat(ops.repeat(frames * self.scale, 4, axis=1), 4, axis=2)[..., None]
+            return ops.where(ops.floor(counts / 100) == ops.cast(ops.arange(8), "float32"), counts, 0.0)
+
+    done: dict[str, Path] = {}
+
+    def export(**changes: Any) -> Path:
+        key = str(sorted(changes.items()))
+        if key not in done:
+            own = {
+                "volume.depth_voxels": 8,
+                "volume.z_min_um": 1.0,
+                "volume.z_max_um": 3.0,
+                "learning.peak_threshold": 120.0,
+                "learning.peak_radius_voxels": 2,
+                "normalization.kind": "factors",
+                "normalization.subtract": 5.0,
+                "normalization.divide": 10.0,
+            }
+            done[key] = tmp_path_factory.mktemp("export") / "model"
+            export_saved_model(BrightPixels(), Setup.create({}).replace({**own, **changes}), mask_rad, done[key])
+        return done[key]
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def model_folder(exported: Callable[..., Path]) -> Path:
+    """Folder of the model of ``exported``."""
+    return exported()
