@@ -1,4 +1,4 @@
-"""The figures of merit that a training run shows after each epoch."""
+"""Localizing with a network in memory, and the figures of merit that a training run shows after each epoch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,32 @@ from ds3d_tf.evaluation.metrics import metrics
 from ds3d_tf.localization.peaks import find_peaks
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
+_NAMES = {"jaccard": "matched_jaccard", "rmse_lateral_nm": "rmse_lateral_nm", "rmse_axial_nm": "rmse_axial_nm"}
+
+NetworkLocalizer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def network_localizer(model: Any, setup: Any) -> NetworkLocalizer:
+    """Return a compiled function that localizes with a network that is not exported.
+
+    It maps normalized frames, float32 ``[B, H, W]`` without unit, to xyz_um float32 ``[B, K, 3]`` (µm, zero-padded) and
+    count int32 ``[B]``.
+    """
+    learning, grid = setup.learning, VoxelGrid.from_setup(setup)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def positions(normalized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        voxels, _, count = find_peaks(
+            model(normalized, training=False),
+            learning.peak_threshold,
+            learning.peak_radius_voxels,
+            learning.keep_single_z,
+        )
+        shape = tf.shape(normalized)
+        return grid.positions_um(voxels, (shape[1], shape[2])), count
+
+    return positions
+
 
 def matched_score(setup: Any, batches: tf.data.Dataset, frames: int | None = None) -> Callable[[Any], dict[str, float]]:
     """Return a function that localizes validation frames with a model and compares them with the truth.
@@ -25,41 +51,21 @@ def matched_score(setup: Any, batches: tf.data.Dataset, frames: int | None = Non
         batches: (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: µm and weight).
         frames: how many frames to look at, rounded up to whole batches; None: all.
     """
-    learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     if frames is not None:
-        batches = batches.take(math.ceil(frames / learning.batch_size))
-    localize: dict[int, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]] = {}
-
-    def localizer(model: Any) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        @tf.function(reduce_retracing=True, autograph=False)
-        def positions(normalized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            voxels, _, count = find_peaks(
-                model(normalized, training=False),
-                learning.peak_threshold,
-                learning.peak_radius_voxels,
-                learning.keep_single_z,
-            )
-            return grid.positions_um(voxels, (normalized.shape[1], normalized.shape[2])), count
-
-        return positions
+        batches = batches.take(math.ceil(frames / setup.learning.batch_size))
+    localizers: dict[int, tuple[Any, NetworkLocalizer]] = {}
 
     def score(model: Any) -> dict[str, float]:
-        positions = localize.setdefault(id(model), localizer(model))
+        if id(model) not in localizers:
+            localizers[id(model)] = (model, network_localizer(model, setup))
+        localize = localizers[id(model)][1]
         truth: list[np.ndarray] = []
         found: list[np.ndarray] = []
         for normalized, emitters in batches:
-            xyz_um, count = (result.numpy() for result in positions(normalized))
+            xyz_um, count = (result.numpy() for result in localize(normalized))
             found += [rows[:number] for rows, number in zip(xyz_um, count, strict=True)]
             truth += [rows[rows[:, 3] > 0, :3] for rows in emitters.numpy()]
         figures = metrics(compare(truth, found))
-        return {
-            name: figures[key]
-            for name, key in (
-                ("matched_jaccard", "jaccard"),
-                ("rmse_lateral_nm", "rmse_lateral_nm"),
-                ("rmse_axial_nm", "rmse_axial_nm"),
-            )
-            if figures[key] is not None
-        }
+        return {name: figures[key] for key, name in _NAMES.items() if figures[key] is not None}
 
     return score

@@ -3,5 +3,6 @@
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.model.metrics import VolumeJaccard
+from ds3d_tf.model.optics_design_net import OpticsDesignNet
 
-__all__ = ["LocalizationNet", "VolumeJaccard", "VolumeLoss"]
+__all__ = ["LocalizationNet", "OpticsDesignNet", "VolumeJaccard", "VolumeLoss"]

@@ -94,7 +94,7 @@ class LocalizationNet(keras.Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make all weights; the frame's size does not matter."""
-        if self.built:
+        if getattr(self, "built", False):
             return
         pixels = (None, None, None)
         self.frame_norm.build((*pixels, 1))
@@ -136,6 +136,10 @@ class LocalizationNet(keras.Model):
         """Return the shape of the volume for frames of ``input_shape``."""
         batch, height, width = input_shape[:3]
         return (batch, height and VOXELS_PER_PIXEL * height, width and VOXELS_PER_PIXEL * width, self.depth_voxels)
+
+    def compute_output_spec(self, frames: Any, training: bool = False) -> Any:
+        """Return shape and dtype of the volume, which is float32 under any policy, for symbolic frames."""
+        return keras.KerasTensor(self.compute_output_shape(tuple(frames.shape)), "float32")
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a network of this shape again."""
