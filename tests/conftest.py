@@ -71,6 +71,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory, mask_rad: Any) -> Callabl
         key = str(sorted(changes.items()))
         if key not in done:
             own = {
+                "optics.slm_pixel_um": 60.3,
+                "mask.size_px": 101,
+                "volume.height_px": 40,
+                "volume.width_px": 40,
+                "volume.margin_px": 5,
                 "volume.depth_voxels": 8,
                 "volume.z_min_um": 1.0,
                 "volume.z_max_um": 3.0,

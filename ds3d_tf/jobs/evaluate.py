@@ -58,6 +58,8 @@ def evaluate(
     Raises InputError for a model, frames, truth, option or output that cannot be used.
     """
     out = refuse_existing(out, overwrite)
+    if out.exists() and not (out / "metrics.json").is_file():
+        raise InputError(f"{out} exists and holds no evaluation; choose another name")
     _check(count, emitter_count, frames, truth, label_threshold, tolerance_nm, batch_size)
 
     from ds3d_tf.evaluation import metrics

@@ -88,6 +88,8 @@ def localize(
     for path in (companion_file(out), figures):
         if path is not None:
             refuse_existing(path, overwrite)
+    if figures is not None and figures.is_dir() and any(path.suffix != ".png" for path in figures.iterdir()):
+        raise InputError(f"{figures} exists and holds more than figures; choose another name")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch {batch_size}: expected 1 or more")
 

@@ -48,7 +48,8 @@ class GrowingTable:
         self.rows = 0
         self.damaged: dict[int, str] = {}
         self._identity = json.loads(json.dumps(dict(identity)))
-        self._seconds = _SECONDS_BETWEEN_COMMITS if seconds is None else seconds
+        default = float(os.environ.get("DS3D_SECONDS_BETWEEN_CHUNKS", _SECONDS_BETWEEN_COMMITS))
+        self._seconds = default if seconds is None else seconds
         self._bytes = 0
         self._waiting: list[str] = []
         self._last_commit = time.monotonic()

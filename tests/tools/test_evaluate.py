@@ -1,0 +1,135 @@
+"""tools/evaluate.py as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.jobs.evaluate import evaluate
+from ds3d_tf.localization.tables import read_table
+
+FILES = [
+    "by_depth.png",
+    "by_emitter_number.png",
+    "errors.png",
+    "example_frames.png",
+    "localizations.csv",
+    "metrics.json",
+    "truth.csv",
+]
+
+
+@pytest.fixture
+def frames_and_truth(tmp_path):
+    """Three frames of 20×26 pixels: two found with an offset, one missed, one too faint, one found that is none."""
+    frames = np.full((3, 20, 26), 5, np.float32)
+    for index, row, column, counts in ((0, 4, 7, 350), (0, 13, 20, 650), (2, 9, 9, 250)):
+        frames[index, row, column] += counts
+    tifffile.imwrite(tmp_path / "frames.tif", frames, photometric="minisblack")
+    np.savez(tmp_path / "frames.npz", frames=frames)
+    truth = [
+        [1, (7 - 13) * 0.11 - 0.03, (4 - 10) * 0.11 + 0.04, 1.875, 9000],
+        [1, (20 - 13) * 0.11, (13 - 10) * 0.11, 2.625 - 0.02, 9000],
+        [1, 1.0, -0.5, 2.0, 7000],
+        [1, 1.0, 0.5, 2.0, 5000],
+        [2, 0.1, 0.1, 2.0, 5000],
+    ]
+    pd.DataFrame(truth, columns=["frame", "x_um", "y_um", "z_um", "photons"]).to_csv(
+        tmp_path / "truth.csv", index=False
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["frames.tif", "frames.npz"])
+def test_given_frames(model_folder, frames_and_truth, name):
+    folder = frames_and_truth
+    done = evaluate(
+        model_folder, folder / "out", frames=folder / name, truth=folder / "truth.csv", label_threshold=6000
+    )
+    figures = json.loads((folder / "out" / "metrics.json").read_text())
+    assert figures == json.loads(json.dumps(done.figures))
+    # The lone emitter of frame 2 is asked for although it is faint.
+    assert (figures["emitters"], figures["localizations"], figures["matched"]) == (4, 3, 2)
+    assert figures["jaccard"] == pytest.approx(2 / 5)
+    assert figures["rmse_lateral_nm"] == pytest.approx(np.sqrt(50**2 / 2), abs=1e-3)
+    assert figures["rmse_axial_nm"] == pytest.approx(np.sqrt(20**2 / 2), abs=1e-3)
+    assert figures["bias_x_nm"] == pytest.approx(15, abs=1e-3)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == FILES
+    assert pd.read_csv(folder / "out" / "truth.csv")["labelled"].tolist() == [1, 1, 1, 0, 1]
+    assert read_table(folder / "out" / "localizations.csv")["frame"].tolist() == [1, 1, 3]
+
+
+def test_thresholds(model_folder, frames_and_truth):
+    folder = frames_and_truth
+    given = {"frames": folder / "frames.tif", "truth": folder / "truth.csv", "overwrite": True}
+    assert evaluate(model_folder, folder / "out", **given).figures["emitters"] == 5
+    assert evaluate(model_folder, folder / "out", label_threshold=8000, **given).figures["emitters"] == 3
+    assert evaluate(model_folder, folder / "out", threshold=300, **given).figures["localizations"] == 2
+    assert evaluate(model_folder, folder / "out", tolerance_nm=30, **given).figures["matched"] == 1
+
+
+def test_fresh_frames_by_command(repository, exported, tmp_path):
+    """The seed makes them repeat; the setup and mask are the model's own."""
+    model = exported(
+        **{
+            "volume.height_px": 24,
+            "volume.width_px": 30,
+            "volume.margin_px": 4,
+            "emitters.count_range": [0, 4],
+        }
+    )
+    line = [sys.executable, str(repository / "tools" / "evaluate.py"), "--model", str(model), "--count", "12"]
+
+    def run(name, *more):
+        done = subprocess.run(
+            [*line, "--out", str(tmp_path / name), *more], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Jaccard" in done.stderr and "12/12" in done.stderr
+        return pd.read_csv(tmp_path / name / "truth.csv"), json.loads((tmp_path / name / "metrics.json").read_text())
+
+    first, figures = run("a", "--seed", "3")
+    assert figures["frames"] == 12 and figures["emitters"] == len(first) and "seed 3" in figures["data"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == FILES
+    fixed, _ = run("b", "--seed", "3", "--emitters", "2")
+    assert fixed.groupby("frame").size().tolist() == [2] * 12
+    again = evaluate(model, tmp_path / "c", count=12, seed=3)
+    pd.testing.assert_frame_equal(pd.read_csv(again.folder / "truth.csv"), first)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"frames": "frames.tif"}, "--frames needs --truth"),
+        ({"truth": "truth.csv"}, "--truth needs --frames"),
+        ({"count": 0}, "--count 0"),
+        ({"emitter_count": -1}, "--emitters -1"),
+        ({"tolerance_nm": 0.0}, "--tolerance 0"),
+        ({"label_threshold": -5.0}, "--label-threshold -5"),
+        ({"threshold": 900.0}, "--threshold 900"),
+        ({"model": "nowhere"}, "no such model folder"),
+        ({"frames": "frames.tif", "truth": "nothing.csv"}, "nothing.csv: no such file"),
+        ({"frames": "nothing.tif", "truth": "truth.csv"}, "nothing.tif: no such file"),
+        ({"frames": "frames.tif", "truth": "short.csv"}, "frame 9, but the recording has frames 1 to 3"),
+        ({"out": "taken"}, "holds no evaluation"),
+    ],
+)
+def test_mistakes_give_one_line_and_leave_nothing(model_folder, frames_and_truth, options, expected):
+    folder = frames_and_truth
+    (folder / "short.csv").write_text("frame,x_um,y_um,z_um,photons\n9,0,0,0,1\n")
+    (folder / "taken").mkdir()
+    (folder / "taken" / "thesis.txt").write_text("years of work")
+    before = sorted(folder.rglob("*"))
+    paths = {key: folder / value for key, value in options.items() if isinstance(value, str)}
+    arguments = {"model": model_folder, "out": folder / "out", "overwrite": "out" in options, **options, **paths}
+    with pytest.raises(InputError, match=expected) as caught:
+        evaluate(**arguments)
+    assert "\n" not in str(caught.value)
+    assert sorted(folder.rglob("*")) == before
