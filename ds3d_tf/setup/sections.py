@@ -198,6 +198,11 @@ class LearningSection(Section):
     batch_size: PositiveInt = Field(4, description="frames a step")
     epochs: PositiveInt = Field(50, description="at most")
     learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam")
+    schedule: Literal["plateau", "cosine"] = Field(
+        "plateau",
+        description="`plateau`: ×0.1 after 5 epochs without improvement, stop after 7; "
+        "`cosine`: falls to a hundredth over all epochs, for runs of known length",
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy of the convolutions"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -9,6 +10,9 @@ import keras
 from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.model.metrics import VolumeJaccard
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
+
+# Share of the initial learning rate at the end of a cosine schedule.
+COSINE_END = 0.01
 
 
 def compile_network(model: Any, setup: Any, jit_compile: bool | None = None) -> None:
@@ -22,11 +26,20 @@ def compile_network(model: Any, setup: Any, jit_compile: bool | None = None) -> 
     """
     grid, scale = VoxelGrid.from_setup(setup), setup.learning.scaling_factor
     model.compile(
-        optimizer=keras.optimizers.Adam(setup.learning.learning_rate),
+        optimizer=keras.optimizers.Adam(learning_rate(setup)),
         loss=VolumeLoss(grid, scale),
         metrics=[VolumeJaccard(grid, scale)],
         jit_compile=has_gpu() if jit_compile is None else jit_compile,
     )
+
+
+def learning_rate(setup: Any) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the learning rate of a ``Setup``: a number, or for ``cosine`` its course over all steps."""
+    learning = setup.learning
+    if learning.schedule == "plateau":
+        return learning.learning_rate
+    steps = learning.epochs * math.ceil(setup.training_set.training_count / learning.batch_size)
+    return keras.optimizers.schedules.CosineDecay(learning.learning_rate, steps, alpha=COSINE_END)
 
 
 def has_gpu() -> bool:

@@ -87,15 +87,7 @@ def fit(
         KeepBest(folder / BEST_JACCARD_FILE, "val_jaccard", higher_is_better=True),
         history,
         # After the history, which shall show the rate that the epoch had.
-        keras.callbacks.ReduceLROnPlateau(
-            "val_loss",
-            factor=LEARNING_RATE_FACTOR,
-            patience=PATIENCE_LEARNING_RATE,
-            min_delta=IMPROVEMENT,
-            min_lr=SMALLEST_LEARNING_RATE,
-            mode="min",
-        ),
-        early,
+        *([_lower_on_plateau(), early] if setup.learning.schedule == "plateau" else []),
         *([bar] if bar else []),
     ]
     ended: Literal["finished", "early", "interrupted", "not_finite"] = "finished"
@@ -125,3 +117,14 @@ def fit(
         if history.rows:
             draw_curves(history.rows, folder / CURVES_FILE, title=setup.name)
     return Outcome(ended, history.rows, best.epoch, detail)
+
+
+def _lower_on_plateau() -> keras.callbacks.Callback:
+    return keras.callbacks.ReduceLROnPlateau(
+        "val_loss",
+        factor=LEARNING_RATE_FACTOR,
+        patience=PATIENCE_LEARNING_RATE,
+        min_delta=IMPROVEMENT,
+        min_lr=SMALLEST_LEARNING_RATE,
+        mode="min",
+    )
