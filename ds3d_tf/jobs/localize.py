@@ -97,7 +97,7 @@ def localize(
     from ds3d_tf.localization.growing_table import GrowingTable
     from ds3d_tf.localization.localizer import Localizer
 
-    source = open_frames(frames)
+    source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape
     localizer = Localizer(model)
     localizer.check_shape(shape, str(frames))
@@ -107,7 +107,7 @@ def localize(
         {
             "recording": str(Path(frames).expanduser().absolute()),
             "number of frames": len(source),
-            "first frame": zlib.crc32(source.read(0).tobytes()),
+            "first frame": zlib.crc32(source.first()[1].tobytes()),
             "model": localizer.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,

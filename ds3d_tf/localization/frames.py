@@ -1,4 +1,4 @@
-"""Recordings as frames read one at a time: TIFF files, multi-page TIFFs, folders, globs, NumPy arrays."""
+"""Recordings as frames read one at a time: TIFF files, folders, globs, Zarr, NumPy arrays."""
 
 from __future__ import annotations
 
@@ -40,8 +40,13 @@ class FrameSource:
     ``len(source)`` is the number of frames, ``source.shape`` their ``(H, W)`` in pixels.
     """
 
-    def __init__(self, readers: list[FrameReader], where: str) -> None:
-        """Join ``readers`` in order; ``where`` names the whole in errors. Raises InputError if there are no frames."""
+    def __init__(self, readers: list[FrameReader], where: str, keep_damaged: bool = False) -> None:
+        """Join ``readers`` in order.
+
+        ``where`` names the whole in errors; with ``keep_damaged`` the first sound frame sets the size, otherwise the
+        first. Raises InputError if there are no frames.
+        """
+        self._keep_damaged = keep_damaged
         self._readers = readers
         self._ends = list(accumulate(len(reader) for reader in readers))
         self.where = where
@@ -58,11 +63,24 @@ class FrameSource:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(H, W)`` of every frame, pixels, as the first one has it."""
+        """``(H, W)`` of every frame, pixels, as the first one has it. Raises InputError if that is damaged."""
         if self._shape is None:
-            self.read(0)
-        assert self._shape is not None
+            height, width = self.first()[1].shape
+            self._shape = height, width
         return self._shape
+
+    def first(self) -> tuple[int, np.ndarray]:
+        """Return index and pixels (float32 ``[H, W]``, raw counts) of the frame that sets the size of all.
+
+        Raises InputError if it is damaged; with ``keep_damaged`` only if all are.
+        """
+        for index in range(len(self)):
+            try:
+                return index, self._load(index)
+            except InputError:
+                if not self._keep_damaged:
+                    raise
+        raise InputError(f"{self.where}: all {len(self)} frames are damaged")
 
     def name(self, index: int) -> str:
         """Return what a person would call the frame: its file, and its page where the file has several."""
@@ -81,23 +99,21 @@ class FrameSource:
         Raises:
             InputError: the frame is damaged, not a single grey plane, not of numbers, not finite, or of another size.
         """
+        shape = self.shape
+        frame = self._load(index)
+        if frame.shape != shape:
+            raise InputError(
+                f"{self.name(index)}: {_size(frame.shape)} pixels, but the first frame has {_size(shape)}; "
+                "all frames of a recording must have one size"
+            )
+        return frame
+
+    def _load(self, index: int) -> np.ndarray:
         reader, within = self._locate(index)
         if self._current is not None and self._current is not reader:
             self._current.close()
         self._current = reader
-        name = reader.name(within)
-        frame = _checked(reader.read(within), name)
-        if self._shape is None:
-            if index:
-                self.read(0)
-            else:
-                self._shape = frame.shape[0], frame.shape[1]
-        if frame.shape != self._shape:
-            raise InputError(
-                f"{name}: {_size(frame.shape)} pixels, but the first frame has {_size(self._shape or ())}; "
-                "all frames of a recording must have one size"
-            )
-        return frame
+        return _checked(reader.read(within), reader.name(within))
 
     def _locate(self, index: int) -> tuple[FrameReader, int]:
         if not 0 <= index < len(self):
@@ -106,27 +122,33 @@ class FrameSource:
         return self._readers[place], index - (self._ends[place - 1] if place else 0)
 
 
-def open_frames(path: str | Path) -> FrameSource:
+def open_frames(path: str | Path, keep_damaged: bool = False) -> FrameSource:
     """Return the frames of a recording, which are read only when asked for.
 
     Args:
-        path: a TIFF of one or many pages, a ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz``
-            under the name ``frames``), a folder of TIFFs, or a glob such as ``"run3/*.tif"``. Numbered names are
-            put in the order of their numbers.
+        path: a TIFF of one or many pages (OME-TIFF too), a folder of TIFFs, a glob such as ``"run3/*.tif"``, a Zarr
+            array or OME-Zarr image, or a ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz`` under
+            the name ``frames``). Numbered names are put in the order of their numbers.
+        keep_damaged: let files that cannot be opened, and the lost end of truncated ones, stand as one damaged frame
+            each, whose reading fails, instead of refusing the recording.
 
     Raises:
         InputError: nothing is there, or it is empty, damaged or of another kind.
     """
     text, path = str(path), Path(path).expanduser()
     if path.is_dir():
-        return _open_folder(path)
+        from ds3d_tf.localization.zarr_frames import ZarrFrames, is_zarr
+
+        if is_zarr(path):
+            return FrameSource([ZarrFrames(path)], str(path), keep_damaged)
+        return _open_folder(path, keep_damaged)
     if path.exists():
-        return FrameSource([_reader(path, alone=True)], str(path))
+        return FrameSource([_reader(path, alone=True, keep_damaged=keep_damaged)], str(path), keep_damaged)
     if glob.has_magic(text):
         files = sorted((Path(name) for name in glob.glob(str(path)) if Path(name).is_file()), key=natural_order)
         if not files:
             raise InputError(f"{text}: no file has such a name; check the pattern and put it in quotes")
-        return _join(files, text)
+        return _join(files, text, keep_damaged)
     raise InputError(f"{text}: no such file or folder; expected a TIFF, a folder of TIFFs or a pattern")
 
 
@@ -136,28 +158,55 @@ def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts]
 
 
-def _open_folder(folder: Path) -> FrameSource:
+def _open_folder(folder: Path, keep_damaged: bool) -> FrameSource:
     files = sorted(
         (f for f in folder.iterdir() if f.suffix.lower() in TIFF_SUFFIXES and not f.name.startswith(".")),
         key=natural_order,
     )
     if not files:
         raise InputError(f"{folder}: no TIFF files in this folder (names that end in .tif or .tiff)")
-    return _join(files, str(folder))
+    return _join(files, str(folder), keep_damaged)
 
 
-def _join(files: list[Path], where: str) -> FrameSource:
-    return FrameSource([_reader(file, alone=len(files) == 1) for file in files], where)
+def _join(files: list[Path], where: str, keep_damaged: bool) -> FrameSource:
+    readers: list[FrameReader] = []
+    for file in files:
+        try:
+            readers.append(_reader(file, alone=len(files) == 1, keep_damaged=keep_damaged))
+        except InputError as error:
+            if not keep_damaged:
+                raise
+            readers.append(_DamagedFile(file, error))
+    return FrameSource(readers, where, keep_damaged)
 
 
-def _reader(path: Path, alone: bool) -> FrameReader:
+def _reader(path: Path, alone: bool, keep_damaged: bool) -> FrameReader:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         from ds3d_tf.localization.array_frames import ArrayFrames
 
         return ArrayFrames(path)
     from ds3d_tf.localization.tiff_frames import TiffFrames
 
-    return TiffFrames(path, alone=alone)
+    return TiffFrames(path, alone=alone, keep_damaged=keep_damaged)
+
+
+class _DamagedFile:
+    """A file that cannot be opened, in the place of one frame."""
+
+    def __init__(self, path: Path, error: InputError) -> None:
+        self._path, self._error = path, error
+
+    def __len__(self) -> int:
+        return 1
+
+    def name(self, index: int) -> str:
+        return str(self._path)
+
+    def read(self, index: int) -> np.ndarray:
+        raise InputError(str(self._error))
+
+    def close(self) -> None:
+        pass
 
 
 def _checked(frame: np.ndarray, name: str) -> np.ndarray:

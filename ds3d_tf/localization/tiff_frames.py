@@ -17,20 +17,27 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class TiffFrames:
-    """The planes of one TIFF file: its pages, or the planes that an ImageJ or OME header describes.
+    """The planes of one TIFF file: its pages, or the planes that an ImageJ, OME or tifffile header describes.
 
-    ImageJ stacks over 4 GB have one page and the rest behind it; OME-TIFF may order its planes differently from its
-    pages and go on in further files. The file is opened when first read and stays open until :meth:`close`.
+    ImageJ stacks over 4 GB (and tifffile's truncated ones) have one page and the rest behind it; OME-TIFF may order
+    its planes differently from its pages and go on in further files. The file is opened when first read and stays
+    open until :meth:`close`.
     """
 
-    def __init__(self, path: Path, alone: bool = True) -> None:
+    def __init__(self, path: Path, alone: bool = True, keep_damaged: bool = False) -> None:
         """Open the file and count its planes.
 
-        ``alone``: follow an OME header into further files; false where those files are listed anyway.
-        Raises InputError if it is no TIFF, empty, truncated, or of several channels or sizes.
+        Args:
+            path: the file.
+            alone: follow an OME header into further files; false where those files are listed anyway.
+            keep_damaged: what cannot be reached at a truncated file's end counts as one more, damaged, plane.
+
+        Raises InputError if it is no TIFF, empty, of several channels, or truncated (unless ``keep_damaged``).
         """
         self._path = path
         self._alone = alone
+        self._keep_damaged = keep_damaged
+        self._lost: str | None = None
         self._tiff: Any = None
         self._planes: Any = None
         self._stack: np.memmap | None = None
@@ -65,6 +72,8 @@ class TiffFrames:
     def _read(self, index: int) -> np.ndarray:
         if self._tiff is None:
             self._open_file()
+        if self._lost is not None and index == self._count - 1:
+            raise InputError(self._lost)
         if self._stack is not None:
             return np.array(self._stack[index])
         page = self._planes[index]
@@ -84,13 +93,19 @@ class TiffFrames:
         self._tiff = tifffile.TiffFile(self._path, _multifile=self._alone)
         self._planes = self._tiff.pages
         self._check_chain()
-        if self._tiff.is_ome or self._tiff.is_imagej:
+        if self._tiff.is_ome or self._tiff.is_imagej or (self._tiff.is_shaped and len(self._planes) == 1):
             self._use_series()
         count = len(self._planes) if self._stack is None else len(self._stack)
         promised = (self._tiff.imagej_metadata or {}).get("images", 1) if self._tiff.is_imagej else 1
         if promised > count:
-            raise InputError(f"{self._path}: truncated; its header promises {promised} images, {count} are there")
-        return count
+            self._lose(f"{self._path}: truncated; its header promises {promised} images, {count} are there")
+        return count + (self._lost is not None)
+
+    def _lose(self, reason: str) -> None:
+        """Refuse the file, or note that its end is lost."""
+        if not self._keep_damaged:
+            raise InputError(reason)
+        self._lost = reason
 
     def _check_chain(self) -> None:
         """Refuse a file whose last page points to another one: tifffile stops at a page it cannot reach."""
@@ -101,7 +116,7 @@ class TiffFrames:
         handle.seek(start + form.tagnosize + tags * form.tagsize)
         (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
         if following:
-            raise InputError(
+            self._lose(
                 f"{self._path}: truncated or damaged after page {len(self._planes)}; "
                 f"the next one should be at byte {following} of {handle.size}"
             )
@@ -122,7 +137,8 @@ class TiffFrames:
             needed = series.dataoffset + series.nbytes
             size = self._tiff.filehandle.size
             if size < needed:
-                raise InputError(f"{self._path}: truncated; the file has {size} bytes and should have {needed}")
+                self._lose(f"{self._path}: truncated; the file has {size} bytes and should have {needed}")
+                planes = (size - series.dataoffset) * planes // series.nbytes
             dtype = series.dtype.newbyteorder(self._tiff.byteorder)
             shape = (planes, sizes["Y"], sizes["X"])
             self._stack = np.memmap(self._path, dtype, "r", series.dataoffset, shape)

@@ -61,6 +61,21 @@ def test_imagej_stack_of_one_page(tmp_path, stack):
         frames(tmp_path / "c.tif")
 
 
+def test_stack_of_one_page_by_tifffile(tmp_path, stack):
+    tifffile.imwrite(tmp_path / "a.tif", stack, truncate=True)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert len(tiff.pages) == 1
+    np.testing.assert_array_equal(frames(tmp_path / "a.tif"), stack)
+
+
+def test_pages_appended_one_by_one(tmp_path, stack):
+    """As recording programs write: frame after frame into an open file."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for frame in stack:
+            writer.write(frame, contiguous=True)
+    np.testing.assert_array_equal(frames(tmp_path / "a.tif"), stack)
+
+
 def test_big_endian_imagej_stack_of_one_page(tmp_path, stack):
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, byteorder=">")
     np.testing.assert_array_equal(frames(tmp_path / "a.tif"), stack)
@@ -178,6 +193,42 @@ def test_damaged_file_in_a_folder_is_named(tmp_path, stack):
     cut(tmp_path / "2.tif", stack[0], 0.5)
     with pytest.raises(InputError, match=r"2\.tif.*truncated"):
         frames(tmp_path)
+
+
+def test_what_is_damaged_may_stand_as_a_damaged_frame(tmp_path, stack):
+    """A file that cannot be opened in place of one frame; the lost end of a truncated one as one more."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "1.tif").write_bytes(b"")
+    tifffile.imwrite(folder / "2.tif", stack[0])
+    (folder / "3.tif").write_text("no image")
+    source = open_frames(folder, keep_damaged=True)
+    assert len(source) == 3 and source.shape == (40, 52) and source.first()[0] == 1
+    for index, reason in ((0, "1.tif: the file is empty"), (2, "3.tif: not a TIFF file")):
+        with pytest.raises(InputError, match=reason):
+            source.read(index)
+    np.testing.assert_array_equal(source.read(1), stack[0])
+
+    for name, options in (("pages.tif", {}), ("imagej.tif", {"imagej": True}), ("one.tif", {"truncate": True})):
+        tifffile.imwrite(tmp_path / name, stack, **options)
+        with tifffile.TiffFile(tmp_path / name) as tiff:
+            end = tiff.series[0].dataoffset + 3 * stack[0].nbytes + 100
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:end])
+        with pytest.raises(InputError, match="truncated"):
+            open_frames(tmp_path / name)
+        source = open_frames(tmp_path / name, keep_damaged=True)
+        sound = len(source) - 1
+        assert sound in (1, 3)
+        np.testing.assert_array_equal([source.read(index) for index in range(sound)], stack[:sound])
+        with pytest.raises(InputError, match=f"{name}.*truncated"):
+            source.read(sound)
+
+
+def test_all_damaged(tmp_path):
+    (tmp_path / "1.tif").write_bytes(b"")
+    (tmp_path / "2.tif").write_bytes(b"")
+    with pytest.raises(InputError, match="all 2 frames are damaged"):
+        _ = open_frames(tmp_path, keep_damaged=True).shape
 
 
 def test_damaged_compressed_page(tmp_path, stack):
