@@ -79,7 +79,7 @@ class UpsamplingBlock(ConvolutionBlock):
         Evaluated on the small grid: doubling followed by a 3×3 convolution is one transposed convolution of stride 2,
         whose 4×4 kernel is the (turned) 3×3 kernel convolved with 2×2 ones. Less than half of the products.
         """
-        turned = ops.transpose(self.convolution.kernel[::-1, ::-1], (0, 1, 3, 2))
+        turned = ops.flip(ops.transpose(self.convolution.kernel, (0, 1, 3, 2)), axis=(0, 1))
         rows = ops.pad(turned, ((0, 1), (0, 0), (0, 0), (0, 0))) + ops.pad(turned, ((1, 0), (0, 0), (0, 0), (0, 0)))
         kernel = ops.pad(rows, ((0, 0), (0, 1), (0, 0), (0, 0))) + ops.pad(rows, ((0, 0), (1, 0), (0, 0), (0, 0)))
         return ops.conv_transpose(images, kernel, strides=2, padding="same") + self.convolution.bias

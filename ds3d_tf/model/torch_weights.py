@@ -30,7 +30,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
-        raise InputError("reading .pkl weights needs PyTorch; pip install 'ds3d_tf[torch]'") from error
+        raise InputError("reading .pkl weights needs PyTorch; pip install 'ds3d-tf[torch]'") from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is none of its own
