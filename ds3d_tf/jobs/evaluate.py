@@ -62,7 +62,7 @@ def evaluate(
         raise InputError(f"{out} exists and holds no evaluation; choose another name")
     _check(count, emitter_count, frames, truth, label_threshold, tolerance_nm, batch_size)
 
-    from ds3d_tf.evaluation import metrics
+    from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.evaluation.comparison import compare
     from ds3d_tf.jobs.localize import checked_options
     from ds3d_tf.localization.localizer import Localizer
@@ -104,7 +104,7 @@ def evaluate(
         "threshold": threshold,
         "radius_voxels": radius_voxels,
         "label_threshold_photons": label_threshold,
-        **metrics.metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
+        **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
     names = [f"frame {index * stride + 1}" for index in range(len(shown))]
     with whole_folder(out) as folder:

@@ -133,3 +133,42 @@ def test_mistakes_give_one_line_and_leave_nothing(model_folder, frames_and_truth
         evaluate(**arguments)
     assert "\n" not in str(caught.value)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_published_weights_on_simulated_frames(data, tmp_path):
+    """One frame of each emitter number: as good as the reference's localizations, and unbiased."""
+    pytest.importorskip("torch")
+    from ds3d_tf.evaluation.comparison import compare
+    from ds3d_tf.evaluation.metrics import metrics
+    from ds3d_tf.evaluation.truth import read_truth
+    from ds3d_tf.export.saved_model import export_saved_model
+    from ds3d_tf.model.torch_weights import network_from_state, read_state
+    from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.setup import load_setup
+
+    setup = load_setup("demo3")
+    network = network_from_state(read_state(data / "weights" / "tetrapod_telomere_demo3.pkl"))
+    export_saved_model(network, setup, load_mask(setup), tmp_path / "model")
+    chosen = [2, 5, 8, 11, 14]
+    numbers = {frame: place for place, frame in enumerate(chosen, start=1)}
+    np.savez(
+        tmp_path / "frames.npz", frames=np.load(data / "simulated" / "sim_demo3.npz")["frames"][np.array(chosen) - 1]
+    )
+    tables = {}
+    for name in ("truth", "reference"):
+        table = pd.read_csv(data / "simulated" / f"sim_demo3_{name}.csv")
+        table = table[table["frame"].isin(chosen)]
+        tables[name] = table.assign(frame=table["frame"].map(numbers))
+    tables["truth"].to_csv(tmp_path / "truth.csv", index=False)
+    figures = evaluate(
+        tmp_path / "model", tmp_path / "out", frames=tmp_path / "frames.npz", truth=tmp_path / "truth.csv"
+    ).figures
+
+    truths = read_truth(tmp_path / "truth.csv", 5, None)
+    reference = [rows[["x_um", "y_um", "z_um"]].to_numpy() for _, rows in tables["reference"].groupby("frame")]
+    expected = metrics(compare([truth.targets_um for truth in truths], reference))
+    assert expected["matched"] > 50
+    assert figures["jaccard"] >= expected["jaccard"] - 0.005
+    assert figures["rmse_lateral_nm"] == pytest.approx(expected["rmse_lateral_nm"], abs=0.5)
+    assert figures["rmse_axial_nm"] == pytest.approx(expected["rmse_axial_nm"], abs=0.5)
+    assert max(abs(figures[f"bias_{axis}_nm"]) for axis in "xyz") < 6

@@ -138,6 +138,42 @@ def test_damaged_frames(model_folder, stack, tmp_path, capfd):
     assert "left out" in capfd.readouterr().err
 
 
+def test_a_folder_with_files_that_are_none(model_folder, tmp_path):
+    frames, rows = recording(4)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for index, frame in enumerate(frames):
+        tifffile.imwrite(folder / f"{index + 1}.tif", frame)
+    (folder / "1.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"1\.tif: the file is empty"):
+        localize(model_folder, folder, tmp_path / "a.csv")
+    localize(model_folder, folder, tmp_path / "a.csv", skip_damaged=True)
+    np.testing.assert_allclose(read_table(tmp_path / "a.csv"), rows[rows[:, 0] != 1], atol=1e-3)
+
+
+def test_memory_does_not_grow_with_the_recording(model_folder, tmp_path, monkeypatch):
+    from ds3d_tf.localization.growing_table import GrowingTable
+
+    frames, _ = recording(500)
+    with tifffile.TiffWriter(tmp_path / "long.tif") as writer:
+        for _ in range(10):
+            for frame in frames:
+                writer.write(frame, contiguous=True)
+    pages = {}
+    append = GrowingTable.append
+
+    def measuring(self, rows, next_frame, damaged=None):
+        append(self, rows, next_frame, damaged)
+        with open("/proc/self/statm") as stream:
+            pages[next_frame] = int(stream.read().split()[1])
+
+    monkeypatch.setattr(GrowingTable, "append", measuring)
+    monkeypatch.setenv("DS3D_SECONDS_BETWEEN_CHUNKS", "0.1")
+    done = localize(model_folder, tmp_path / "long.tif", tmp_path / "a.csv", batch_size=20)
+    assert done.frames == 5000
+    assert pages[5000] == pytest.approx(pages[500], rel=0.05)
+
+
 def test_killed_processes_leave_a_table_that_is_gone_on_with(repository, model_folder, tmp_path):
     """kill -9 at several moments; the table in the end is an undisturbed run's."""
     frames, rows = recording(1200, seed=1)
