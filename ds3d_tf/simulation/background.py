@@ -63,7 +63,11 @@ def super_gaussian(section: Any, batch: int, frame_shape: tuple[int, int], seed:
     a = cos2 * inverse_x + sin2 * inverse_y
     b = tf.sin(2 * angle) / 2 * (inverse_y - inverse_x)
     c = sin2 * inverse_x + cos2 * inverse_y
-    form = a * dx**2 + c * dy**2 + (2 * b * dx) * dy
+    # The form is a sum of products of a row's and a column's terms: one small matrix product.
+    form = tf.matmul(
+        tf.concat([c * dy**2, 2 * b * dy, tf.ones_like(dy)], axis=2),
+        tf.concat([tf.ones_like(dx), dx, a * dx**2], axis=1),
+    )
     shape = tf.exp(-tf.square(form))
     highest = tf.reduce_max(shape, axis=[1, 2], keepdims=True)
     shape = tf.where(shape < _FAINTEST * highest, 0.0, shape)

@@ -1,4 +1,4 @@
-"""What the camera makes of the light: shot noise, then read noise, then the clip at zero."""
+"""What the camera adds: shot noise for learning a mask, read noise, the clip at zero."""
 
 from __future__ import annotations
 
@@ -7,20 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from ds3d_tf.simulation.background import super_gaussian
+from ds3d_tf.simulation.random_numbers import standard_normal
 from ds3d_tf.simulation.seeds import derived_seed
-
-
-def poisson(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return Poisson counts.
-
-    Args:
-        expected: float32 ``[B, H, W]``, counts.
-        seed: int64 ``[2]``, no unit.
-
-    Returns:
-        float32 ``[B, H, W]``, counts.
-    """
-    return tf.random.stateless_poisson(tf.shape(expected), seed, expected, dtype=expected.dtype)
 
 
 def differentiable_shot_noise(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -33,7 +21,7 @@ def differentiable_shot_noise(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor
     Returns:
         float32 ``[B, H, W]``, counts.
     """
-    normal = tf.random.stateless_normal(tf.shape(expected), seed, dtype=expected.dtype)
+    normal = standard_normal(tf.shape(expected), seed)
     # sqrt has an infinite slope at 0, where a pixel has no noise anyway.
     return expected + tf.sqrt(tf.maximum(expected, 1e-6)) * normal
 
@@ -61,5 +49,5 @@ def read_noise(section: Any, background_section: Any, frames: tf.Tensor, seed: t
         sigma = low + (high - low) * super_gaussian(background_section, batch, shape, derived_seed(seed, 0))
     lowest, highest = section.baseline_range
     baseline = lowest + (highest - lowest) * tf.random.stateless_uniform([batch, 1, 1], derived_seed(seed, 1))
-    normal = tf.random.stateless_normal(tf.shape(frames), derived_seed(seed, 2))
+    normal = standard_normal(tf.shape(frames), derived_seed(seed, 2))
     return tf.maximum(frames + baseline + sigma * normal, 0.0)

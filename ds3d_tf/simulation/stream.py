@@ -16,6 +16,7 @@ from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
 from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.random_numbers import poisson
 from ds3d_tf.simulation.seeds import derived_seed, split_seed
 
 # Frames are drawn and rendered in groups that depend on nothing but the frame's number, so that no choice of
@@ -66,7 +67,7 @@ def frame_group(
     emitters = group_emitters(setup, seed, split, emitter_count)
     expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
     expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
-    counts = camera.poisson(tf.ensure_shape(expected, [GROUP_FRAMES, *shape]), derived_seed(seed, 3))
+    counts = poisson(tf.ensure_shape(expected, [GROUP_FRAMES, *shape]), derived_seed(seed, 3))
     return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
 
 
