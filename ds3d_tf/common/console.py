@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,7 +76,15 @@ def progress(unit: str = "frames") -> Progress:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.3g} {unit}/s")
 
-    return Progress(
+    class Bar(Progress):
+        def __exit__(self, *failure: Any) -> None:
+            # A bar that stopped half-way would stand above the one line that says why.
+            if failure[0] is not None and issubclass(failure[0], InputError):
+                self.live.transient = True
+                self.console.quiet = not self.console.is_interactive
+            super().__exit__(*failure)
+
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
 from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.localization.peaks import find_peaks
@@ -26,11 +27,14 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
         model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
         setup: its ``Setup``.
         mask: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
-        folder: replaced if it exists, whole or not at all.
+        folder: where to, whole or not at all; a SavedModel that is there is replaced.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds something else.
     """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is no SavedModel; choose another name")
     module = _module(model, setup)
     size = int(np.shape(mask)[0])
     travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})

@@ -62,8 +62,8 @@ def evaluate(
         raise InputError(f"{out} exists and holds no evaluation; choose another name")
     _check(count, emitter_count, frames, truth, label_threshold, tolerance_nm, batch_size)
 
-    from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.evaluation.comparison import compare
+    from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.jobs.localize import checked_options
     from ds3d_tf.localization.localizer import Localizer
 

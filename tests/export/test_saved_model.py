@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ds3d_tf.common import InputError
 from ds3d_tf.export.saved_model import export_saved_model
 from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.model.localization_net import LocalizationNet
@@ -157,6 +158,9 @@ def test_export_replaces_a_folder_whole(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
+    with pytest.raises(InputError, match="exists and is no SavedModel"):
+        export_saved_model(None, None, None, folder)
+    (folder / "saved_model.pb").write_bytes(b"old")
     network = LocalizationNet(depth_voxels=5, filters=4, max_dilation=4)
     setup = load_setup("quickstart", ["volume.depth_voxels=5"])
     export_saved_model(network, setup, np.zeros((101, 101)), folder)

@@ -312,6 +312,15 @@ def test_mistakes_give_one_line_and_leave_nothing(model_folder, tmp_path, kind):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_mistake_is_one_line_even_when_the_bar_has_begun(repository, model_folder, tmp_path):
+    with_nan(tmp_path)
+    arguments = ["--model", model_folder, "--frames", tmp_path / "f.tif", "--out", tmp_path / "a.csv", "--batch", 1]
+    done = command(repository, *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "page 2" in done.stderr
+    assert not list(tmp_path.glob("a.*"))
+
+
 def test_a_frame_of_real_size_gives_the_reference_localizations(data, tmp_path):
     """Part of a real frame with published weights, through the table and back: all within 2 nm of the reference.
 
