@@ -20,12 +20,16 @@ $(VENV)/installed-for-tests: $(VENV)/installed requirements-extras.txt
 	    -c requirements.txt -c requirements-extras.txt -e ".[$(TEST_EXTRAS)]"
 	touch $@
 
+# Frames a little larger than those of the training: the network takes any size.
 demo: $(VENV)/installed
 	$(BIN)/python tools/train.py --setup quickstart --out $(DEMO)/run --overwrite
-	$(BIN)/python tools/simulate.py --setup $(DEMO)/run/setup.yaml --count 200 --seed 2026 --out $(DEMO)/frames --overwrite
-	$(BIN)/python tools/localize.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv --overwrite
-	$(BIN)/python tools/evaluate.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --truth $(DEMO)/frames/truth.csv --out $(DEMO)/evaluation --overwrite
-	@echo "Look at $(DEMO)/evaluation: metrics.json and its figures."
+	$(BIN)/python tools/simulate.py --setup $(DEMO)/run/setup.yaml --set volume.height_px=40 --set volume.width_px=40 \
+	    --count 200 --seed 2026 --out $(DEMO)/frames --overwrite
+	$(BIN)/python tools/localize.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv \
+	    --plots --overwrite
+	$(BIN)/python tools/evaluate.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif \
+	    --truth $(DEMO)/frames/truth.csv --out $(DEMO)/evaluation --overwrite
+	@echo "Look at $(DEMO)/evaluation/example_frames.png, and at the other figures and metrics.json beside it."
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .

@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.setup.checks import MAX_PIXEL_MISMATCH, fft_grid_px
 from ds3d_tf.setup.sections import OpticsSection
 
 _LOG = logging.getLogger(__name__)
 MISMATCH_WARNED = 0.001
-MISMATCH_REFUSED = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +52,17 @@ def fft_size(optics: OpticsSection, mask_size_px: int) -> int:
     than 0.5 %; a difference of more than 0.1 % is logged once as a warning.
     """
     wanted = optics.fft_size_px
-    padding = round((wanted - mask_size_px) / 2)
-    if padding < 0:
+    size = fft_grid_px(wanted, mask_size_px)
+    if size < mask_size_px:
         raise InputError(
             f"mask.size_px: a mask of {mask_size_px} pixels is larger than the Fourier grid of {wanted:.1f} samples "
             "(wavelength × focal length / (SLM pixel × camera pixel)); crop the mask or correct the optics section"
         )
-    size = mask_size_px + 2 * padding
     mismatch = abs(size / wanted - 1)
-    if mismatch > MISMATCH_REFUSED:
+    if mismatch > MAX_PIXEL_MISMATCH:
         raise InputError(
             f"optics: a Fourier grid of {size} samples makes its pixel {100 * mismatch:.2f} % different from the "
-            f"camera's (at most {100 * MISMATCH_REFUSED:g} % is accepted); for this mask size (odd) the optics ask "
+            f"camera's (at most {100 * MAX_PIXEL_MISMATCH:g} % is accepted); for this mask size (odd) the optics ask "
             f"for {wanted:.1f} samples: correct optics.slm_pixel_um, camera_pixel_um or focal_length_um"
         )
     if mismatch > MISMATCH_WARNED:

@@ -234,7 +234,7 @@ def simulated_groups(
     renderer = default_renderer(setup) if renderer is None else renderer
     stream_seed = split_seed(seed, "simulation")
 
-    @tf.function
+    @tf.function(autograph=False)
     def group_of(group: tf.Tensor) -> tuple[tf.Tensor, Emitters]:
         return frame_group(setup, renderer, derived_seed(stream_seed, group), "simulation", emitter_count)
 
