@@ -30,7 +30,8 @@ net = LocalizationNet(5, filters=3, max_dilation=4, seed=1)
 for model in (net, design):
     for weight in model.weights:
         if len(weight.shape) == 4:
-            weight.assign(np.random.default_rng(weight.shape[-1]).normal(size=weight.shape).astype(np.float32))
+            value = np.random.default_rng(weight.shape[-1]).normal(size=weight.shape)
+            weight.assign((value / np.sqrt(np.prod(weight.shape[:-1]))).astype(np.float32))
 results = [VolumeLoss(grid, 800.0)(emitters, volume), metric.result(), net(frames), design(frames)]
 results = [ops.convert_to_numpy(result) for result in results]
 np.savez(sys.argv[1], *results)
