@@ -118,17 +118,19 @@ def localize(
     _run(localizer, source, table, threshold, radius_voxels, batch_size or localizer.batch_size(shape), skip_damaged)
     seconds = time.perf_counter() - begin
     table.commit()
-    finish_table(table.rows_file, out, shape, localizer.setup, len(source))
+    confidence = median_confidence(table.rows_file)
+    drawn = _draw(figures, localizer, source, table.rows_file) if figures else []
     _write_log(out, table.damaged)
+    finish_table(table.rows_file, out, shape, localizer.setup, len(source))
     result = LocalizedRecording(
         table=out,
         frames=len(source),
         localizations=table.rows,
-        median_confidence=median_confidence(table.rows_file),
+        median_confidence=confidence,
         seconds=seconds,
         resumed_at=resumed_at,
         damaged=list(table.damaged.values()),
-        figures=_draw(figures, localizer, source, table.rows_file) if figures else [],
+        figures=drawn,
     )
     table.discard()
     return result

@@ -89,7 +89,11 @@ class GrowingTable:
         except (OSError, InputError) as error:
             self._cut_back()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            kept = f"{self.rows_file} holds what was finished before" if self._bytes else "nothing is kept"
+            kept = (
+                f"{self.rows_file} holds what was finished before, and the same command goes on from there"
+                if self._bytes
+                else "nothing is kept"
+            )
             raise InputError(f"cannot write {self.rows_file}: {reason}; {kept}") from error
         self._bytes += len(text.encode())
         self._waiting.clear()

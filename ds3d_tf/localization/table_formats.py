@@ -22,8 +22,9 @@ _PICASSO_COLUMNS = ("x", "y", "z", "photons", "sx", "sy", "bg", "lpx", "lpy", "l
 def check_table_name(path: str | Path) -> str:
     """Return the ending of a table's name; raises InputError if it stands for no format."""
     suffix = Path(path).suffix.lower()
-    if suffix not in _WRITERS:
-        raise InputError(f"{path}: a table's name ends in {', '.join(sorted(_WRITERS))}; got {suffix or 'no ending'}")
+    endings = sorted([".csv", *_WRITERS])
+    if suffix not in endings:
+        raise InputError(f"{path}: a table's name ends in {', '.join(endings)}; got {suffix or 'no ending'}")
     return suffix
 
 
@@ -34,10 +35,10 @@ def companion_file(path: str | Path) -> Path | None:
 
 
 def finish_table(rows_csv: Path, out: Path, frame_shape: tuple[int, int], setup: Any, frame_count: int) -> None:
-    """Write the table ``out`` from its rows in CSV, a part at a time, whole or not at all.
+    """Make the table ``out`` of its rows in CSV, a part at a time, whole or not at all.
 
     Args:
-        rows_csv: the five columns as CSV.
+        rows_csv: the five columns as CSV, beside ``out``; for a ``.csv`` it is renamed, else it stays.
         out: file to write; its ending says the format.
         frame_shape: ``(H, W)``, pixels.
         setup: the ``Setup`` of pixel size and depth range.
@@ -56,8 +57,15 @@ def finish_table(rows_csv: Path, out: Path, frame_shape: tuple[int, int], setup:
         }
         with whole_file(companion) as temporary:
             temporary.write_text(yaml.safe_dump(facts, sort_keys=False), encoding="utf-8")
+    suffix = check_table_name(out)
+    try:
+        if suffix == ".csv":
+            os.replace(rows_csv, out)
+            return
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error
     with whole_file(out) as temporary:
-        _WRITERS[check_table_name(out)](rows_csv, temporary, setup)
+        _WRITERS[suffix](rows_csv, temporary, setup)
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
 
@@ -102,12 +110,6 @@ def _parts(rows_csv: Path) -> Iterator[pd.DataFrame]:
     return iter(pd.read_csv(rows_csv, chunksize=_ROWS_AT_A_TIME, dtype=types))
 
 
-def _write_csv(rows_csv: Path, path: Path, setup: Any) -> None:
-    import shutil
-
-    shutil.copyfile(rows_csv, path)
-
-
 def _write_parquet(rows_csv: Path, path: Path, setup: Any) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -131,7 +133,6 @@ def _write_picasso(rows_csv: Path, path: Path, setup: Any) -> None:
 
 
 _WRITERS: dict[str, Callable[[Path, Path, Any], None]] = {
-    ".csv": _write_csv,
     ".parquet": _write_parquet,
     ".hdf5": _write_picasso,
     ".h5": _write_picasso,

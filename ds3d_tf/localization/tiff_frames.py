@@ -79,6 +79,17 @@ class TiffFrames:
         page = self._planes[index]
         if page is None:
             raise InputError(f"{self.name(index)}: this plane is missing from the file")
+        handle = page.parent.filehandle
+        if handle.closed:
+            # One of the further files of an OME recording, which tifffile closes after reading its header.
+            handle.open()
+            try:
+                return self._pixels(page, index)
+            finally:
+                handle.close()
+        return self._pixels(page, index)
+
+    def _pixels(self, page: Any, index: int) -> np.ndarray:
         size = page.parent.filehandle.size
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > size:
@@ -93,7 +104,8 @@ class TiffFrames:
         self._tiff = tifffile.TiffFile(self._path, _multifile=self._alone)
         self._planes = self._tiff.pages
         self._check_chain()
-        if self._tiff.is_ome or self._tiff.is_imagej or (self._tiff.is_shaped and len(self._planes) == 1):
+        one_page = self._tiff.is_shaped and len(self._planes) == 1
+        if (self._tiff.is_ome and self._alone) or self._tiff.is_imagej or one_page:
             self._use_series()
         count = len(self._planes) if self._stack is None else len(self._stack)
         promised = (self._tiff.imagej_metadata or {}).get("images", 1) if self._tiff.is_imagej else 1

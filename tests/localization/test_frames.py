@@ -86,6 +86,29 @@ def test_ome_planes_in_the_headers_order(tmp_path, stack):
     np.testing.assert_array_equal(frames(tmp_path / "a.ome.tif"), stack)
 
 
+def test_ome_recording_over_several_files(tmp_path, stack):
+    """One file by itself leads to all planes; in a folder each file gives its own, so no plane comes twice."""
+    names = {"run_1.ome.tif": (0, 2), "run_2.ome.tif": (2, 5)}
+    planes = "".join(
+        f'<TiffData IFD="{t - first}" FirstT="{t}" PlaneCount="1">'
+        f'<UUID FileName="{name}">urn:uuid:{first}</UUID></TiffData>'
+        for name, (first, end) in names.items()
+        for t in range(first, end)
+    )
+    for name, (first, end) in names.items():
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{first}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" '
+            f'SizeX="52" SizeY="40" SizeC="1" SizeZ="1" SizeT="5"><Channel ID="Channel:0"/>{planes}</Pixels></Image>'
+            "</OME>"
+        )
+        tifffile.imwrite(
+            tmp_path / name, stack[first:end], description=xml, metadata=None, photometric="minisblack", ome=False
+        )
+    np.testing.assert_array_equal(frames(tmp_path / "run_1.ome.tif"), stack)
+    np.testing.assert_array_equal(frames(tmp_path), stack)
+
+
 def test_numbered_names_in_the_order_of_their_numbers(tmp_path, stack):
     for number, frame in zip((1, 2, 9, 10, 100), stack, strict=True):
         tifffile.imwrite(tmp_path / f"f{number}.tif", frame)

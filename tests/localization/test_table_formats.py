@@ -32,10 +32,11 @@ def small_parts(monkeypatch):
 
 
 def test_csv_and_parquet(tmp_path, table, setup):
-    for name, read in (("a.csv", read_table), ("a.parquet", pd.read_parquet)):
+    assert table_formats.median_confidence(tmp_path / "rows.csv") == pytest.approx(table["intensity [au]"].median())
+    for name, read in (("a.parquet", pd.read_parquet), ("a.csv", read_table)):
         table_formats.finish_table(tmp_path / "rows.csv", tmp_path / name, (90, 70), setup, 39)
         pd.testing.assert_frame_equal(read(tmp_path / name), table)
-    assert table_formats.median_confidence(tmp_path / "rows.csv") == pytest.approx(table["intensity [au]"].median())
+    assert not (tmp_path / "rows.csv").exists()
 
 
 @pytest.mark.parametrize("ending", ["hdf5", "h5"])
@@ -74,9 +75,9 @@ def test_an_emitter_in_the_middle_of_a_pixel(tmp_path, setup):
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.hdf5"])
 def test_tables_without_rows(tmp_path, setup, name):
     (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
+    assert table_formats.median_confidence(tmp_path / "rows.csv") is None
     table_formats.finish_table(tmp_path / "rows.csv", tmp_path / name, (9, 9), setup, 3)
     assert (tmp_path / name).stat().st_size > 0
-    assert table_formats.median_confidence(tmp_path / "rows.csv") is None
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.xlsx"])
