@@ -10,7 +10,8 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.files import whole_folder
+from ds3d_tf.jobs.run_folder import MODEL_FILES, writable_folder
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 GRIDS = ("pixel_area", "half_pixel_shifted")
 DILATIONS = (16, 4)
-TRIAL_FRAMES = 40
-DILATION_FRAMES = 12
+TRIAL_FRAMES = 32
+DILATION_FRAMES = 8
 TRIAL_SEED = 2020
 # Far enough for either grid, near enough that a wrong dilation finds little.
 TRIAL_TOLERANCE_UM = 0.25
@@ -86,9 +87,7 @@ def import_weights(
     Raises InputError if the weights cannot be read or are of another network, do not fit the setup, or localize too
     badly with it to tell dilation and grid, or if the output exists or cannot be written.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "setup.yaml").is_file():
-        raise InputError(f"{out} exists and is no model folder; choose another name")
+    out = writable_folder(out, overwrite, MODEL_FILES, "model folder")
     if max_dilation not in (None, *DILATIONS):
         raise InputError(f"--dilation {max_dilation}: expected 16 or 4")
     if grid not in (None, *GRIDS):
@@ -180,7 +179,7 @@ class _Trial:
 
         # Small frames are as good for lone emitters, and quick; bright ones are found even in hard setups.
         size = {
-            side: min(getattr(setup.volume, side), 2 * setup.volume.margin_px + 21)
+            side: min(getattr(setup.volume, side), 2 * setup.volume.margin_px + 11)
             for side in ("height_px", "width_px")
         }
         signal = setup.signal

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
 from ds3d_tf.setup import Setup
 
 SCORED_FRAMES = 100
@@ -53,8 +53,7 @@ def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progre
     Raises InputError for a setup that cannot be trained, an output that exists or cannot be written, or a loss that is
     not finite in the first epoch.
     """
-    out = refuse_existing(out, overwrite)
-    _refuse_strangers(out)
+    out = writable_folder(out, overwrite, RUN_FILES, "run folder")
     _check(setup)
 
     from ds3d_tf.export.saved_model import export_saved_model
@@ -83,14 +82,6 @@ def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progre
     export_saved_model(best, setup, mask_rad, out / "saved_model")
     evaluation = evaluate(out, out / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED)
     return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, evaluation.figures)
-
-
-def _refuse_strangers(out: Path) -> None:
-    """Refuse to replace a folder that holds anything but an earlier run."""
-    if out.is_dir() and any(out.iterdir()) and not (out / "setup.yaml").is_file():
-        raise InputError(f"{out} exists and is no run folder; choose another name")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; choose another name for the run folder")
 
 
 def _check(setup: Setup) -> None:

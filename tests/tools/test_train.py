@@ -1,0 +1,129 @@
+"""tools/train.py as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.jobs.train import train
+from ds3d_tf.localization.localizer import Localizer
+from ds3d_tf.model.files import load_model_folder
+from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.setup import load_setup
+
+TINY = [
+    "volume.height_px=20",
+    "volume.width_px=24",
+    "volume.margin_px=4",
+    "volume.depth_voxels=5",
+    "emitters.count_range=[1, 4]",
+    "learning.filters=4",
+    "learning.batch_size=4",
+    "learning.epochs=2",
+    "training_set.training_count=16",
+    "training_set.validation_count=8",
+]
+RUN = ["best_jaccard.keras", "curves.png", "evaluation", "history.csv"]
+MODEL = ["mask.npy", "model.keras", "saved_model", "setup.yaml"]
+
+
+def command(repository, *arguments) -> list[str]:
+    changes = [word for change in TINY for word in ("--set", change)]
+    tool = str(repository / "tools" / "train.py")
+    return [sys.executable, tool, "--setup", "quickstart", *changes, *map(str, arguments)]
+
+
+# The tests' own log level would show messages of TensorFlow that users do not see.
+AS_A_USER = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def run(line) -> subprocess.CompletedProcess:
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=AS_A_USER)
+
+
+def test_the_command(repository, tmp_path):
+    out = tmp_path / "run"
+    done = run(command(repository, "--out", out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    for part in ("epoch 2/2", "validation loss", "matched Jaccard", "steps/s", "left", "all epochs done", f"{out}/"):
+        assert part in done.stderr
+    assert "E0000" not in done.stderr and "Traceback" not in done.stderr and "Warning" not in done.stderr
+    assert sorted(path.name for path in out.iterdir()) == sorted(RUN + MODEL)
+    assert pd.read_csv(out / "history.csv")["matched_jaccard"].between(0, 1).all()
+    figures = json.loads((out / "evaluation" / "metrics.json").read_text())
+    assert figures["frames"] == 200
+
+    # What is exported is what was kept.
+    model, setup, mask = load_model_folder(out)
+    assert np.array_equal(mask, load_mask(load_setup("quickstart", TINY)))
+    localizer = Localizer(out)
+    frames = np.random.default_rng(0).uniform(20, 200, (2, 30, 26)).astype(np.float32)
+    normalized = (frames - setup.normalization.subtract) / setup.normalization.divide
+    np.testing.assert_allclose(localizer.volume(frames), model(normalized).numpy(), atol=1e-3)
+
+    again = run(command(repository, "--out", out))
+    assert again.returncode == 2
+    assert again.stderr == f"error: {out} exists; choose another name or add --overwrite\n"
+
+
+def test_ctrl_c_exports_and_evaluates_what_was_learned(repository, tmp_path):
+    out = tmp_path / "run"
+    line = command(repository, "--out", out, "--set", "learning.epochs=1000", "--set", "learning.schedule=cosine")
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 180
+    while not (out / "history.csv").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=180)
+    assert process.returncode == 130, stderr
+    assert "interrupted" in stderr and "Traceback" not in stderr
+    assert sorted(path.name for path in out.iterdir()) == sorted(RUN + MODEL)
+    assert (out / "evaluation" / "metrics.json").is_file()
+    assert len(pd.read_csv(out / "history.csv")) < 1000
+
+
+def test_a_loss_that_is_not_finite_from_the_start_leaves_nothing(tmp_path):
+    setup = load_setup("quickstart", [*TINY, "learning.learning_rate=1e30"])
+    with pytest.raises(InputError, match=r"loss is .* in epoch 1; nothing was learned: lower learning.learning_rate"):
+        train(setup, tmp_path / "run", show_progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_leave_nothing_behind(tmp_path):
+    setup = load_setup("quickstart", TINY)
+    for changes, message in (
+        ({"mask.source": "absent.npy"}, "mask file not found"),
+        ({"training_set.folder": str(tmp_path / "absent")}, "absent"),
+        ({"mask.learn": True}, "mask.learn is true"),
+        ({"resuming.resume": True}, "resuming.resume is true"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(setup.replace(changes), tmp_path / "run")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        train(setup, tmp_path / "file" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_overwriting_spares_other_folders(tmp_path):
+    setup = load_setup("quickstart", TINY)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").touch()
+    (tmp_path / "thesis" / "setup.yaml").touch()
+    with pytest.raises(InputError, match=r"is no run folder \(it holds chapter1.txt\)"):
+        train(setup, tmp_path / "thesis", overwrite=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file, not a run folder"):
+        train(setup, tmp_path / "file", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "thesis").iterdir()) == ["chapter1.txt", "setup.yaml"]
