@@ -69,6 +69,7 @@ def crlb(
         f"{setup.name}: Cramér–Rao bound at {conditions.photons:.0f} photons, background {conditions.background:.3g}, "
         f"read noise {conditions.read_noise:.3g} counts"
     )
+    assert images is not None
     draw_curves(out, z_um, bounds, images, title)
     write_curve(table, z_um, bounds[setup.mask.source])
     return {name: (root_mean_square(b.lateral_nm), root_mean_square(b.z_nm)) for name, b in bounds.items()}

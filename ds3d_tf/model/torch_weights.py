@@ -19,7 +19,10 @@ _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "runn
 
 
 def read_state(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a PyTorch weight file by name, float32, PyTorch's axis order, without unit.
+    """Return the arrays of a PyTorch weight file by name.
+
+    Returns:
+        float32 arrays, without unit, in PyTorch's axis order (kernels ``[filters, channels, rows, columns]``).
 
     Raises:
         InputError: PyTorch is not installed, or the file is missing, truncated or no file of weights.
@@ -48,7 +51,7 @@ def network_from_state(
     """Return a LocalizationNet that holds the given weights; D and the number of filters come from their shapes.
 
     Args:
-        state: arrays by PyTorch name, PyTorch's axis order, without unit.
+        state: float32 arrays by PyTorch name, without unit (kernels ``[filters, channels, rows, columns]``).
         max_dilation: 16 or 4; not visible in the weights.
         scaling_factor: largest confidence of a voxel; not visible in the weights.
         where: what to call the weights in an error.

@@ -21,7 +21,14 @@ class Renderer(Protocol):
         blur_sigma_px: tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Return each emitter's image ``[E, H, W]``, counts, from ``[E, 3]`` µm, ``[E]`` photons and ``[E]`` pixels."""
+        """Return each emitter's image, float ``[E, H, W]``, counts.
+
+        Args:
+            xyz_um: float ``[E, 3]`` (x, y, z), µm.
+            photons: float ``[E]``, photons.
+            blur_sigma_px: float ``[E]``, camera pixels; None: no blur.
+            mask: float ``[N, N]``, rad, instead of the renderer's own.
+        """
 
 
 @dataclass(frozen=True)

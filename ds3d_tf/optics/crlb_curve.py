@@ -67,7 +67,14 @@ def bound_over_z(renderer: Any, z_um: np.ndarray, conditions: Conditions) -> Loc
 
 
 def root_mean_square(values: np.ndarray) -> float:
-    """Return sqrt(mean(v²)) of ``values``, float ``[E]``, in their unit."""
+    """Return sqrt(mean(v²)).
+
+    Args:
+        values: float ``[E]``, any unit.
+
+    Returns:
+        float, in that unit.
+    """
     return float(np.sqrt(np.mean(np.square(values))))
 
 
@@ -120,7 +127,7 @@ def draw_curves(
 
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[2.6, 1])
+    upper, lower = figure.subfigures(2, 1, height_ratios=[2.6, 1]).flat  # type: ignore[union-attr]
     panels = upper.subplots(1, 3)
     for panel, axis in zip(panels, ("x", "y", "z"), strict=True):
         for name, bound in bounds.items():
