@@ -19,6 +19,8 @@ class ProgressBar(keras.callbacks.Callback):
         self.steps = steps
         self.every_seconds = every_seconds
         self._bars = console.progress("steps")
+        # The run's time left counts validation in: its speed is a mean over minutes, not over the last seconds.
+        self._bars.speed_estimate_period = 3600.0
         self._run = self._bars.add_task("run", total=epochs * steps)
         self._epoch = self._bars.add_task("epoch", total=steps)
         self._number = 0
