@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
+from ds3d_tf.optics.chunks import sum_over_chunks
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
@@ -88,13 +89,14 @@ class ExactRenderer:
         batch = tf.shape(photons, out_type=tf.int32)[0]
         present = tf.where(photons > 0)
         frame_of = tf.cast(present[:, 0], tf.int32)
-        return self._render(
-            tf.gather_nd(xyz_um, present),
-            tf.gather_nd(photons, present),
-            tf.gather_nd(blur_sigma_px, present),
+        return sum_over_chunks(
+            partial(self._chunk, batch=batch),
+            [tf.gather_nd(value, present) for value in (xyz_um, photons, blur_sigma_px)],
             frame_of,
-            batch,
-            self._mask_tensor(mask),
+            [self._mask_tensor(mask)],
+            [batch, *self.frame_shape],
+            self.dtype,
+            self.chunk_emitters,
         )
 
     def psf(
@@ -191,64 +193,16 @@ class ExactRenderer:
         kernel = tf.pad(kernel, [[0, 0], [0, 1]])
         return tf.gather(kernel, np.minimum(distance, BLUR_HALF_WIDTH_PX + 1), axis=1)
 
-    def _chunk(self, xyz_um: tf.Tensor, photons: tf.Tensor, sigma_px: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return self._blurred(self._images(xyz_um, photons, mask), sigma_px)
-
-    def _render(
+    def _chunk(
         self,
         xyz_um: tf.Tensor,
         photons: tf.Tensor,
         sigma_px: tf.Tensor,
         frame_of: tf.Tensor,
-        batch: tf.Tensor,
         mask: tf.Tensor,
+        *,
+        batch: tf.Tensor,
     ) -> tf.Tensor:
-        """Return frames ``[B, H, W]`` of a flat emitter list; each chunk is rendered again for the gradient."""
-
-        @tf.custom_gradient
-        def render(xyz_um: tf.Tensor, photons: tf.Tensor, sigma_px: tf.Tensor, mask: tf.Tensor) -> Any:
-            count = tf.shape(photons)[0]
-            chunks = (count + self.chunk_emitters - 1) // self.chunk_emitters
-
-            def bounds(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                begin = index * self.chunk_emitters
-                return begin, tf.minimum(begin + self.chunk_emitters, count)
-
-            def add_chunk(index: tf.Tensor, frames: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                i, j = bounds(index)
-                images = self._chunk(xyz_um[i:j], photons[i:j], sigma_px[i:j], mask)
-                return index + 1, frames + tf.math.unsorted_segment_sum(images, frame_of[i:j], batch)
-
-            zeros = tf.zeros([batch, *self.frame_shape], self.dtype)
-            invariants = (tf.TensorShape([]), tf.TensorShape([None, *self.frame_shape]))
-            _, frames = tf.while_loop(
-                lambda index, _: index < chunks, add_chunk, (0, zeros), invariants, parallel_iterations=1
-            )
-            frames = tf.ensure_shape(frames, zeros.shape)
-
-            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                def chunk_gradient(index: tf.Tensor, mask_sum: tf.Tensor, *parts: tf.TensorArray) -> Any:
-                    i, j = bounds(index)
-                    inputs = (xyz_um[i:j], photons[i:j], sigma_px[i:j], mask)
-                    with tf.GradientTape() as tape:
-                        tape.watch(inputs)
-                        images = self._chunk(*inputs)
-                    *own, to_mask = tape.gradient(images, inputs, tf.gather(upstream, frame_of[i:j]))
-                    written = (part.write(index, value) for part, value in zip(parts, own, strict=True))
-                    return (index + 1, mask_sum + to_mask, *written)
-
-                def empty(like: tf.Tensor) -> tf.TensorArray:
-                    shape = tf.TensorShape([None]).concatenate(like.shape[1:])
-                    return tf.TensorArray(like.dtype, size=chunks, infer_shape=False, element_shape=shape)
-
-                _, to_mask, *parts = tf.while_loop(
-                    lambda index, *_: index < chunks,
-                    chunk_gradient,
-                    (0, tf.zeros_like(mask), empty(xyz_um), empty(photons), empty(sigma_px)),
-                    parallel_iterations=1,
-                )
-                return (*(part.concat() for part in parts), to_mask)
-
-            return frames, gradient
-
-        return render(xyz_um, photons, sigma_px, mask)
+        """Return frames ``[B, H, W]`` of a few emitters."""
+        images = self._blurred(self._images(xyz_um, photons, mask), sigma_px)
+        return tf.math.unsorted_segment_sum(images, frame_of, batch)

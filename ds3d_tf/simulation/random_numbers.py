@@ -43,7 +43,7 @@ def poisson(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     number a sample serves both.
 
     Args:
-        expected: float32 ``[...]``, means, counts.
+        expected: float32 ``[...]``, means, counts; at least 0.
         seed: int64 ``[2]``, no unit.
 
     Returns:

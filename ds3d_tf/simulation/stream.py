@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.fast import fast_or_exact_renderer
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
@@ -44,8 +44,8 @@ class SimulatedFrames:
 
 
 def default_renderer(setup: Any) -> Renderer:
-    """Return the renderer that streams use for the mask of a setup."""
-    return exact_renderer(setup.optics, setup.volume, load_mask(setup))
+    """Return the renderer that streams use for the mask of a setup: the fast one if it is good enough."""
+    return fast_or_exact_renderer(setup.optics, setup.volume, load_mask(setup), setup.blur.sigma_range_px)
 
 
 def frame_group(
@@ -205,7 +205,10 @@ def _stream(
     frames = places.map(frames_of, num_parallel_calls=parallel_calls, deterministic=True)
     batches = frames.rebatch(batch_size)
     batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(limit / batch_size)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # Several groups on a core each come faster than one on all: the work of a group is many small operations.
+    options.threading.max_intra_op_parallelism = 1
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def simulated_groups(
