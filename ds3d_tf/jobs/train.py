@@ -56,6 +56,8 @@ def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progre
     out = writable_folder(out, overwrite, RUN_FILES, "run folder")
     _check(setup)
 
+    import tensorflow as tf
+
     from ds3d_tf.export.saved_model import export_saved_model
     from ds3d_tf.jobs.evaluate import evaluate
     from ds3d_tf.jobs.matched_score import matched_score
@@ -73,9 +75,17 @@ def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progre
         shutil.rmtree(out)
     save_setup_and_mask(out, setup, mask_rad)
     score = matched_score(setup, data.validation, SCORED_FRAMES)
-    outcome = fit(model, data, setup, out, score=score, show_progress=show_progress)
-    if not (out / "model.keras").is_file():
-        shutil.rmtree(out)
+    try:
+        outcome = fit(model, data, setup, out, score=score, show_progress=show_progress)
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            f"not enough memory for {setup.learning.batch_size} frames a step; lower learning.batch_size"
+        ) from error
+    finally:
+        nothing = not (out / "model.keras").is_file()
+        if nothing:
+            shutil.rmtree(out)
+    if nothing:
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     best, _, _ = load_model_folder(out)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 
 from ds3d_tf.training.best import KeepBest, write_network
-from ds3d_tf.training.curves import draw_curves
+from ds3d_tf.training.curves import CurvesFile
 from ds3d_tf.training.examples import Examples
 from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
 from ds3d_tf.training.history import HistoryFile
@@ -76,6 +76,7 @@ def fit(
     folder = Path(folder)
     epochs = setup.learning.epochs
     history = HistoryFile(folder / HISTORY_FILE)
+    curves = CurvesFile(folder / CURVES_FILE, history.rows, title=setup.name)
     best = KeepBest(folder / NETWORK_FILE, "val_loss")
     early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
     bar = ProgressBar(epochs, data.steps) if show_progress else None
@@ -86,6 +87,7 @@ def fit(
         best,
         KeepBest(folder / BEST_JACCARD_FILE, "val_jaccard", higher_is_better=True),
         history,
+        curves,
         # After the history, which shall show the rate that the epoch had.
         *([_lower_on_plateau(), early] if setup.learning.schedule == "plateau" else []),
         *([bar] if bar else []),
@@ -114,8 +116,7 @@ def fit(
     finally:
         if bar:
             bar.stop()
-        if history.rows:
-            draw_curves(history.rows, folder / CURVES_FILE, title=setup.name)
+        curves.draw()
     return Outcome(ended, history.rows, best.epoch, detail)
 
 
