@@ -54,7 +54,7 @@ class FastRenderer:
         *,
         margin_px: float = 0.0,
         error_limit: float = ERROR_LIMIT,
-        chunk_emitters: int = 16,
+        chunk_emitters: int = 32,
     ) -> None:
         self.frame_shape = (volume.height_px, volume.width_px)
         self.chunk_emitters = chunk_emitters
