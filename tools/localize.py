@@ -24,6 +24,13 @@ def main(
     batch: Annotated[
         int | None, typer.Option("--batch", help="Frames a step; fitted to their size if not given.")
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", metavar="GB", help="Memory of the process; larger frames go in tiles. Default 4."),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, or bfloat16 where the processor has units for it.")
+    ] = "float32",
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave damaged frames out, and name them in OUT.log.")
     ] = False,
@@ -46,6 +53,8 @@ def main(
         overwrite=overwrite,
         batch_size=batch,
         skip_damaged=skip_damaged,
+        memory_gb=memory,
+        precision=precision,
     )
     console.messages().print(done.summary(), soft_wrap=True)
 

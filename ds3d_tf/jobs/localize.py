@@ -17,6 +17,7 @@ import numpy as np
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.machine import has_bfloat16_units
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames import FrameSource
@@ -72,11 +73,14 @@ def localize(
     overwrite: bool = False,
     batch_size: int | None = None,
     skip_damaged: bool = False,
+    memory_gb: float | None = None,
+    precision: str = "float32",
 ) -> LocalizedRecording:
     """Localize the emitters of a recording into a table.
 
     An interrupted job goes on where it stopped when it is started again. ``threshold`` (confidence) and
-    ``radius_voxels`` are the model's own if None, ``batch_size`` fits the frames' size.
+    ``radius_voxels`` are the model's own if None, ``batch_size`` fits the frames' size and ``memory_gb`` (of the
+    process; large frames are localized in tiles) is the Localizer's own. ``precision`` is "float32" or "bfloat16".
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
@@ -92,16 +96,24 @@ def localize(
         raise InputError(f"{figures} exists and holds more than figures; choose another name")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch {batch_size}: expected 1 or more")
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"--precision {precision}: expected float32 or bfloat16")
+    if memory_gb is not None and not 0 < memory_gb < float("inf"):
+        raise InputError(f"--memory {memory_gb:g}: expected GB, more than 0")
 
     from ds3d_tf.localization.frames import open_frames
     from ds3d_tf.localization.growing_table import GrowingTable
-    from ds3d_tf.localization.localizer import Localizer
+    from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
 
     source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape
-    localizer = Localizer(model)
+    localizer = Localizer(model, memory_gb=DEFAULT_MEMORY_GB if memory_gb is None else memory_gb, precision=precision)
     localizer.check_shape(shape, str(frames))
     threshold, radius_voxels = checked_options(localizer.setup, threshold, radius_voxels)
+    batch_size = batch_size or localizer.batch_size(shape)
+    localizer.tile_size(shape, batch_size, radius_voxels)
+    if precision == "bfloat16" and not has_bfloat16_units():
+        console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
     table = GrowingTable(
         out,
         {
@@ -111,11 +123,12 @@ def localize(
             "model": localizer.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,
+            **({} if precision == "float32" else {"precision": precision}),
         },
         overwrite=overwrite,
     )
     resumed_at, begin = table.next_frame, time.perf_counter()
-    _run(localizer, source, table, threshold, radius_voxels, batch_size or localizer.batch_size(shape), skip_damaged)
+    _run(localizer, source, table, threshold, radius_voxels, batch_size, skip_damaged)
     seconds = time.perf_counter() - begin
     table.commit()
     confidence = median_confidence(table.rows_file)

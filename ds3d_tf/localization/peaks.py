@@ -37,24 +37,72 @@ def find_peaks(
         ValueError: if ``volume`` is not of rank 4, or ``radius_voxels`` is a negative number.
     """
     volume = tf.convert_to_tensor(volume)
-    if volume.shape.rank != 4:
-        raise ValueError(f"volume: expected [batch, row, column, depth], got shape {volume.shape}")
     if isinstance(radius_voxels, int) and radius_voxels < 0:
         raise ValueError(f"radius_voxels: expected 0 or more, got {radius_voxels}")
+    maxima = local_maxima(volume, threshold, radius_voxels)
+    return peaks_of_maxima(*maxima, tf.shape(volume, out_type=tf.int64), radius_voxels, keep_single_z)
+
+
+def local_maxima(
+    volume: Any, threshold: Any, radius_voxels: Any, box: tuple[Any, Any, Any, Any] | None = None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the voxels above ``threshold`` that are the maximum of their neighbourhood, plateaus in full.
+
+    Args:
+        volume: float ``[B, R, C, D]`` (batch, row, column, depth), confidence.
+        threshold: number or scalar tensor; smallest confidence, exclusive.
+        radius_voxels: int or scalar integer tensor, r in voxels.
+        box: first and last row (exclusive), first and last column of the voxels to return; neighbours may lie outside.
+
+    Returns:
+        voxels: int64 ``[M, 4]`` (batch, row, column, depth), voxel indices, raster order.
+        tied: bool ``[M]``, True where an equal voxel lies in the neighbourhood.
+        offset: float32 ``[M, 3]`` (row, column, depth), voxels from the voxel to the centre of mass.
+        confidence: float32 ``[M]``, value of the voxel, no unit.
+
+    Raises ValueError if ``volume`` is not of rank 4.
+    """
+    volume = tf.convert_to_tensor(volume)
+    if volume.shape.rank != 4:
+        raise ValueError(f"volume: expected [batch, row, column, depth], got shape {volume.shape}")
     threshold = tf.cast(threshold, tf.float32)
     radius = tf.cast(radius_voxels, tf.int64)
     shape = tf.shape(volume, out_type=tf.int64)
 
     flat = tf.reshape(volume, [-1])
-
-    voxels = _candidates(volume, threshold, radius)
+    voxels = _candidates(volume, threshold, radius, box)
     # Most candidates already fall to a direct neighbour, long before their whole neighbourhood is looked at.
     maxima = _neighbourhood_maxima(flat, shape, voxels, tf.minimum(radius, 1))[0]
     voxels = tf.gather(voxels, tf.where(maxima)[:, 0])
     maxima, tied, offset, confidence = _neighbourhood_maxima(flat, shape, voxels, radius)
     kept = tf.where(maxima)[:, 0]
-    voxels, tied, offset, confidence = (tf.gather(x, kept) for x in (voxels, tied, offset, confidence))
+    return tf.gather(voxels, kept), tf.gather(tied, kept), tf.gather(offset, kept), tf.gather(confidence, kept)
 
+
+def peaks_of_maxima(
+    voxels: tf.Tensor,
+    tied: tf.Tensor,
+    offset: tf.Tensor,
+    confidence: tf.Tensor,
+    shape: tf.Tensor,
+    radius_voxels: Any,
+    keep_single_z: bool,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return what :func:`find_peaks` does from all local maxima of the volumes.
+
+    Args:
+        voxels: int64 ``[M, 4]`` (batch, row, column, depth), voxel indices, raster order.
+        tied: bool ``[M]``, True where an equal voxel lies in the neighbourhood.
+        offset: float32 ``[M, 3]`` (row, column, depth), voxels from the voxel to the centre of mass.
+        confidence: float32 ``[M]``, value of the voxel, no unit.
+        shape: int64 ``[4]``: B, 4H, 4W, D in voxels.
+        radius_voxels: int or scalar integer tensor, r in voxels.
+        keep_single_z: of peaks whose columns lie within the radius keep only the one of highest confidence.
+
+    Returns:
+        voxels float32 ``[B, K, 3]``, confidence float32 ``[B, K]`` and count int32 ``[B]``.
+    """
+    radius = tf.cast(radius_voxels, tf.int64)
     kept = tf.where(_one_of_each_plateau(voxels, tied, shape, radius))[:, 0]
     voxels, offset, confidence = (tf.gather(x, kept) for x in (voxels, offset, confidence))
     if keep_single_z:
@@ -63,10 +111,15 @@ def find_peaks(
     return _pad(voxels[:, 0], tf.cast(voxels[:, 1:], tf.float32) + offset, confidence, shape[0])
 
 
-def _candidates(volume: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
+def _candidates(volume: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor, box: tuple | None) -> tf.Tensor:
     """Return int64 [M, 4] (batch, row, column, depth) of voxels above threshold and not below their z neighbours."""
     # The only pass over the whole volume; a comparison of all voxels would take five times as long.
     columns = tf.where(tf.cast(tf.reduce_max(volume, axis=-1), tf.float32) > threshold)
+    if box is not None:
+        first_row, last_row, first_column, last_column = (tf.cast(edge, tf.int64) for edge in box)
+        row, column = columns[:, 1], columns[:, 2]
+        inside = (row >= first_row) & (row < last_row) & (column >= first_column) & (column < last_column)
+        columns = tf.boolean_mask(columns, inside)
 
     def peaks_of(chunk: tf.Tensor) -> tuple[tf.Tensor]:
         values = tf.cast(tf.gather_nd(volume, chunk), tf.float32)

@@ -290,6 +290,10 @@ MISTAKES = {
     ),
     "radius": (plain, {"radius_voxels": 0}, "--radius 0"),
     "batch": (plain, {"batch_size": 0}, "--batch 0"),
+    "precision": (plain, {"precision": "float16"}, "--precision float16: expected float32 or bfloat16"),
+    "no bfloat16": (plain, {"precision": "bfloat16"}, "exported with float32 only"),
+    "negative memory": (plain, {"memory_gb": -1.0}, "--memory -1"),
+    "too little memory": (plain, {"memory_gb": 0.7}, "--memory 0.7: too little"),
     "ending": (plain, {"out": "a.xlsx"}, "name ends in"),
     "unwritable": (
         lambda folder: (plain(folder), (folder / "file").write_text("")),
