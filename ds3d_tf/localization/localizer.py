@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.tiles import SMALLEST_TILE_PX, tile_size
 from ds3d_tf.setup import Setup, load_setup
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SETUP_FILE, MASK_FILE, NETWORK_FILE = "setup.yaml", "mask.npy", "network.json"
 _GRAPH_FILE = "saved_model.pb"
@@ -131,7 +134,7 @@ class Localizer:
         if radius_voxels is None:
             radius_voxels = self.setup.learning.peak_radius_voxels
         halo_px = self.reach_px + -(-radius_voxels // VOXELS_PER_PIXEL)
-        pixels = int((self.memory_gb * 1e9 - _BYTES_OF_THE_PROCESS) / (batch * self._bytes_per_pixel()))
+        pixels = (self.memory_gb * 1e9 - _BYTES_OF_THE_PROCESS) / (batch * self._bytes_per_pixel())
         if shape[0] * shape[1] <= pixels:
             return 0, 0
         if not self._has_tiles or not self.reach_px:
@@ -139,7 +142,7 @@ class Localizer:
                 f"{self.folder}: frames of {shape[0]}×{shape[1]} pixels need {self.needed_gb(shape, batch):.1f} GB and "
                 "this model was exported without tiles; export it again with this version, or allow more by --memory"
             )
-        tile = tile_size(shape, halo_px, pixels)
+        tile = tile_size(shape, halo_px, int(pixels))
         if tile is None:
             smallest = min(shape[0], SMALLEST_TILE_PX + 2 * halo_px), min(shape[1], SMALLEST_TILE_PX + 2 * halo_px)
             raise InputError(
@@ -165,13 +168,28 @@ class Localizer:
         Returns:
             float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence in [0, scaling_factor].
 
-        Raises InputError if the frames are smaller than the network's reach.
+        Raises InputError if the frames are smaller than the network's reach, or the model has no such signature.
+        """
+        return self.predict(frames, rows, columns).numpy()
+
+    def predict(
+        self, frames: Any, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
+    ) -> tf.Tensor:
+        """Return what :meth:`volume` does where it was computed, as a tensor.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            rows: first and last (exclusive) row of the part, pixels; None: all.
+            columns: first and last (exclusive) column of the part, pixels; None: all.
+
+        Returns:
+            float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence in [0, scaling_factor].
         """
         import tensorflow as tf
 
         frames = self._checked(frames)
         if rows is None and columns is None and self.precision == "float32":
-            return self._model.signatures["volume"](frames=frames)["volume"].numpy()
+            return self._model.signatures["volume"](frames=frames)["volume"]
         if not self._has_tiles:
             raise InputError(f"{self.folder}: was exported without tiles; export it again with this version")
         return self._model.signatures["volume_part"](
@@ -179,7 +197,7 @@ class Localizer:
             rows=tf.constant(rows or (0, frames.shape[1]), tf.int32),
             columns=tf.constant(columns or (0, frames.shape[2]), tf.int32),
             bfloat16=tf.constant(self.precision == "bfloat16"),
-        )["volume"].numpy()
+        )["volume"]
 
     def check_shape(self, shape: tuple[int, int], where: str = "frames") -> None:
         """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""
