@@ -50,6 +50,14 @@ def command(function: Callable[..., None]) -> None:
     app()
 
 
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return the whole numbers of a comma-separated list; raises InputError, naming ``option``, for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{option} {text}: expected whole numbers with commas between, such as 3,4,17") from None
+
+
 def messages() -> Console:
     """Return the console for messages to a person, on stderr."""
     from rich.console import Console

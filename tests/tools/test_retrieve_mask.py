@@ -1,0 +1,115 @@
+"""tools/retrieve_mask.py: its outputs on a synthetic bead, its use on the real one, its refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tifffile
+import yaml
+from scipy.io import loadmat
+
+from ds3d_tf.common import InputError
+from ds3d_tf.jobs.retrieve_mask import retrieve_mask
+from ds3d_tf.optics.bead_stack import correlations
+from ds3d_tf.optics.bead_stack_model import BeadStackModel
+from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.setup import Setup, load_setup
+
+NFP = np.linspace(-1.2, 1.2, 13)
+
+
+@pytest.fixture(scope="module")
+def beads(tmp_path_factory) -> tuple[Path, Path, Setup]:
+    folder = tmp_path_factory.mktemp("beads")
+    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=y"])
+    model = BeadStackModel(setup.optics, setup.mask.size_px, (35, 35), 0.0)
+    phase = tf.constant(load_mask(setup)[model.crop, model.crop], tf.float32)
+    shapes = model(phase, tf.zeros([13, 2]), tf.constant(NFP, tf.float32), tf.constant(0.7)).numpy()
+    tifffile.imwrite(folder / "bead.tif", np.random.default_rng(0).poisson(30000 * shapes + 30).astype(np.uint16))
+    (folder / "nfp.csv").write_text("nfp_um\n" + "".join(f"{z}\n" for z in NFP))
+    np.save(folder / "truth.npy", shapes)
+    return folder / "bead.tif", folder / "nfp.csv", setup
+
+
+def test_outputs_reproduce_the_stack(beads, tmp_path: Path) -> None:
+    stack, nfp, setup = beads
+    plain = setup.replace({"optics.model": "scalar", "mask.source": "flat"})
+    out = tmp_path / "retrieved"
+    fitted, result = retrieve_mask(
+        stack, nfp, plain, out, model="vectorial", polarization="auto", leave_out_every=4, max_steps=120
+    )
+    assert fitted.optics.polarization == "y"
+    assert np.flatnonzero(~result.fitted).tolist() == [3, 7, 11]
+    assert {path.name for path in out.iterdir()} == {
+        "mask.mat",
+        "mask.npy",
+        "setup.yaml",
+        "retrieval.yaml",
+        "retrieval.png",
+    }
+    np.testing.assert_array_equal(loadmat(out / "mask.mat")["mask"], np.load(out / "mask.npy"))
+    report = yaml.safe_load((out / "retrieval.yaml").read_text())
+    assert report["polarization"] == "y"
+    assert report["correlation"]["left_out"] == pytest.approx(result.correlation[~result.fitted].mean(), abs=1e-5)
+    truth = correlations(np.load(stack.parent / "truth.npy"), tifffile.imread(stack))
+    assert report["correlation"]["left_out"] > truth[~result.fitted].mean() - 0.004
+
+    # The setup as written, given to the renderer, shows each slice: mask, focus offset, blur, model belong together.
+    ready = load_setup(out / "setup.yaml")
+    images = []
+    for focus in NFP:
+        shift = ready.volume.focus_um - plain.volume.focus_um
+        volume = ready.volume.model_copy(update={"focus_um": focus + shift, "height_px": 35, "width_px": 35})
+        renderer = exact_renderer(ready.optics, volume, load_mask(ready))
+        x, y = (report["offset_um"][axis] + focus * report["drift_um_per_um_of_focus"][axis] for axis in "xy")
+        blur = tf.constant([report["blur_sigma_px"]])
+        images.append(renderer.psf(tf.constant([[x, y, 0.0]]), tf.ones(1), blur)[0].numpy())
+    np.testing.assert_allclose(correlations(np.stack(images), tifffile.imread(stack)), result.correlation, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "vector"}, "scalar, vectorial"),
+        ({"polarization": "x"}, "add --model vectorial"),
+        ({"model": "vectorial", "polarization": "z"}, "x, y, none, auto"),
+        ({"likelihood": "laplace"}, "gaussian, poisson"),
+        ({"leave_out_every": 1}, "2 or more"),
+        ({"gain": 0.0}, "--gain"),
+        ({"max_steps": 1}, "--steps"),
+    ],
+)
+def test_wrong_options_are_refused(beads, tmp_path: Path, options: dict, message: str) -> None:
+    stack, nfp, setup = beads
+    with pytest.raises(InputError, match=message):
+        retrieve_mask(stack, nfp, setup.replace({"optics.model": "scalar"}), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_line_refuses_in_one_line(beads, tmp_path: Path, repository: Path) -> None:
+    stack, _, _ = beads
+    (tmp_path / "nfp.csv").write_text("nfp_um\n0\n1\n")
+    command = [sys.executable, repository / "tools" / "retrieve_mask.py", "--beads", stack]
+    command += ["--nfp", tmp_path / "nfp.csv", "--setup", "quickstart", "--out", tmp_path / "out"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=repository, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert done.returncode == 2
+    assert len(lines) == 1 and "13 slices but" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_real_bead_in_a_short_fit(data, tmp_path: Path) -> None:
+    optics = {"wavelength_um": 0.605, "camera_pixel_um": 16.0, "slm_pixel_um": 20.0, "focal_length_um": 1.5e5}
+    setup = Setup.create({"mask": {"size_px": 219}, "optics": optics})
+    folder = data / "beads"
+    _, result = retrieve_mask(
+        folder / "tetrapod_bead.tif", folder / "tetrapod_bead_nfp.csv", setup, tmp_path / "real",
+        bead_height_um=0.023, leave_out_every=4, skip=range(0, 37, 2), max_steps=120,
+    )  # fmt: skip
+    assert result.correlation[~result.fitted].mean() > 0.93
