@@ -99,7 +99,7 @@ def draw_retrieval(path: Path, stack: BeadStack, setup: Setup, result: Retrieved
         f"Phase retrieval ({kind}): mean correlation {result.correlation[result.fitted].mean():.4f} of fitted "
         f"slices{left_out}; blur {result.blur_sigma_px:.2f} px, focus offset {1000 * result.focus_offset_um:+.0f} nm"
     )
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[1, 3]))
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 3]).flat  # type: ignore[union-attr]
     _draw_mask(left, stack, result)
     _draw_slices(right, stack, result)
     figure.savefig(path, format="png", dpi=130)

@@ -141,7 +141,7 @@ class FastRenderer:
             high.append((size - self._margin_px - 0.5 - size // 2) * pixel_um)
         ends = np.array([[*low, volume.z_min_um], [*high, volume.z_max_um]])
         corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, 3)
-        xyz_um = np.concatenate([corners, random.uniform(*ends, (count, 3))])
+        xyz_um = np.concatenate([corners, random.uniform(ends[0], ends[1], (count, 3))])
         sigma_px = random.uniform(*self.sigma_range_px, len(xyz_um))
         sigma_px[: len(corners)] = np.resize(self.sigma_range_px, len(corners))
         exact = exact_renderer(optics, volume, mask, dtype="float64")
