@@ -11,10 +11,16 @@ from ds3d_tf.common import console
 
 
 def main(
-    setup: console.SetupOption,
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    setup: Annotated[
+        str | None, typer.Option("--setup", help="A preset (quickstart, demo1 … demo5) or a YAML file.")
+    ] = None,
     overrides: console.Overrides = None,
     overwrite: console.Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as if never stopped.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time, at some speed.")
+    ] = False,
 ) -> None:
     """Train a localization network, then export and evaluate it.
 
@@ -25,7 +31,10 @@ def main(
     from ds3d_tf.jobs.train import train
     from ds3d_tf.setup import load_setup
 
-    run = train(load_setup(setup, overrides or ()), out, overwrite=overwrite)
+    chosen = None
+    if setup is not None or overrides:
+        chosen = load_setup(setup or (out / "setup.yaml" if resume else ""), overrides or ())
+    run = train(chosen, out, overwrite=overwrite, resume=resume, deterministic=deterministic)
     console.messages().print(run.summary(), soft_wrap=True)
     if run.ended == "not_finite":
         raise InputError(f"{run.detail}; the best epoch before is kept: lower learning.learning_rate and train again")

@@ -9,7 +9,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 
 MODEL_FILES = frozenset({"model.keras", "setup.yaml", "mask.npy", "saved_model"})
-RUN_FILES = MODEL_FILES | {"best_jaccard.keras", "history.csv", "curves.png", "evaluation"}
+RUN_FILES = MODEL_FILES | {"best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz", "evaluation"}
 
 
 def writable_folder(out: str | Path, overwrite: bool, own: Collection[str], kind: str) -> Path:

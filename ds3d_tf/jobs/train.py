@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
 from ds3d_tf.setup import Setup
+
+if TYPE_CHECKING:
+    from ds3d_tf.training.checkpoint import Checkpoint
 
 SCORED_FRAMES = 100
 EVALUATED_FRAMES = 200
@@ -45,15 +49,39 @@ class TrainedRun:
         return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.figures)}\nrun folder: {self.folder}/"
 
 
-def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progress: bool = True) -> TrainedRun:
+def train(
+    setup: Setup | None,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    deterministic: bool = False,
+    show_progress: bool = True,
+) -> TrainedRun:
     """Train a network, keep the best, export it as a SavedModel and evaluate it; docs/training.md lists the files.
 
     Ctrl-C ends the training; what was learned until then is exported and evaluated. A second one ends that, too.
 
-    Raises InputError for a setup that cannot be trained, an output that exists or cannot be written, or a loss that is
-    not finite in the first epoch.
+    Args:
+        setup: the ``Setup``; None: that of the run that is resumed.
+        out: run folder.
+        overwrite: whether to replace an earlier run.
+        resume: go on from the checkpoint in the run folder, on the same frames and with the same result as if the run
+            had never stopped.
+        deterministic: use operations that give the same bits every time only (slower).
+        show_progress: whether to show bars on stderr.
+
+    Raises InputError for a setup that cannot be trained or is not the resumed run's, an output that exists or cannot be
+    written, or a loss that is not finite in the first epoch.
     """
-    out = writable_folder(out, overwrite, RUN_FILES, "run folder")
+    start: Checkpoint | None = None
+    if resume or (setup is not None and setup.resuming.resume):
+        setup, start = _resumed(setup, Path(out))
+        out = Path(out)
+    else:
+        if setup is None:
+            raise InputError("--setup is missing; only a run that is resumed has one in its folder")
+        out = writable_folder(out, overwrite, RUN_FILES, "run folder")
     _check(setup)
 
     import tensorflow as tf
@@ -66,32 +94,71 @@ def train(setup: Setup, out: str | Path, *, overwrite: bool = False, show_progre
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
 
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     mask_rad = load_mask(setup)
-    data = examples(setup)
+    begun = start is not None and start.step > 0
+    data = examples(setup, (start.epoch if start else 0) + begun)
+    unfinished = examples(setup, start.epoch, start.step) if start and begun else None
     model = LocalizationNet.from_setup(setup)
     compile_network(model, setup)
 
-    if out.exists():
-        shutil.rmtree(out)
-    save_setup_and_mask(out, setup, mask_rad)
+    if start is None:
+        if out.exists():
+            shutil.rmtree(out)
+        save_setup_and_mask(out, setup, mask_rad)
     score = matched_score(setup, data.validation, SCORED_FRAMES)
     try:
-        outcome = fit(model, data, setup, out, score=score, show_progress=show_progress)
+        outcome = fit(
+            model,
+            data,
+            setup,
+            out,
+            score=score,
+            show_progress=show_progress,
+            start=start,
+            unfinished=unfinished,
+            checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),
+        )
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             f"not enough memory for {setup.learning.batch_size} frames a step; lower learning.batch_size"
         ) from error
     finally:
         nothing = not (out / "model.keras").is_file()
-        if nothing:
+        if nothing and start is None and not (out / "checkpoint.npz").is_file():
             shutil.rmtree(out)
     if nothing:
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     best, _, _ = load_model_folder(out)
     export_saved_model(best, setup, mask_rad, out / "saved_model")
-    evaluation = evaluate(out, out / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED)
+    evaluation = evaluate(out, out / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
     return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, evaluation.figures)
+
+
+def _resumed(setup: Setup | None, out: Path) -> tuple[Setup, Checkpoint]:
+    """Return the setup and the checkpoint of the run to go on with; refuse those of another setup."""
+    from ds3d_tf.setup import load_setup
+    from ds3d_tf.training.checkpoint import differences, read_checkpoint
+
+    checkpoint = read_checkpoint(out / "checkpoint.npz")
+    own = load_setup(out / "setup.yaml")
+    if setup is None:
+        return own, checkpoint
+    # The mask's name differs in the run's own copy, and a run may be made longer where its schedule allows it.
+    same: dict[str, Any] = {
+        "resuming": {},
+        "mask.source": own.mask.source,
+        "mask.size_px": own.mask.size_px,
+        "mask.zernike_rad": own.mask.zernike_rad,
+    }
+    if own.learning.schedule == "plateau":
+        same["learning.epochs"] = setup.learning.epochs
+    changed = differences(setup.replace(same).model_dump(mode="json"), own.replace(same).model_dump(mode="json"))
+    if changed:
+        raise InputError(f"{out}: the run of another setup ({'; '.join(changed)}); resume it with its own setup.yaml")
+    return own.replace({"learning.epochs": setup.learning.epochs}), checkpoint
 
 
 def _check(setup: Setup) -> None:
@@ -99,8 +166,4 @@ def _check(setup: Setup) -> None:
         raise InputError(
             f"{setup.name}: mask.learn is true, but this version trains localization networks only; "
             "add --set mask.learn=false"
-        )
-    if setup.resuming.resume:
-        raise InputError(
-            f"{setup.name}: resuming.resume is true, but this version cannot resume; add --set resuming.resume=false"
         )

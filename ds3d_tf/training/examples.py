@@ -29,19 +29,20 @@ class Examples:
     validation: tf.data.Dataset
 
 
-def examples(setup: Any, first_epoch: int = 0) -> Examples:
+def examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> Examples:
     """Return the training and validation batches of a ``Setup``.
 
     Args:
         setup: the ``Setup``.
         first_epoch: epoch to begin with; the frames are those of a run that came this far.
+        first_step: step of that epoch to begin with.
 
     Raises InputError if the mask or the data set cannot be read.
     """
     section, batch = setup.training_set, setup.learning.batch_size
     steps = math.ceil(section.training_count / batch)
-    first_frame = first_epoch * steps * batch
-    limit = (setup.learning.epochs - first_epoch) * steps * batch
+    first_frame = (first_epoch * steps + first_step) * batch
+    limit = setup.learning.epochs * steps * batch - first_frame
     if section.folder is not None:
         from ds3d_tf.simulation.dataset import stored_dataset
 
@@ -51,6 +52,7 @@ def examples(setup: Any, first_epoch: int = 0) -> Examples:
         training = training_dataset(setup, "training", first_frame=first_frame, limit=limit)
         if not section.fresh_each_epoch:
             training = _kept(setup, training_dataset(setup, "training"), section.training_count).repeat()
+            training = training.skip(first_step)
         validation = training_dataset(setup, "validation")
     return Examples(training, steps, _kept(setup, validation, section.validation_count))
 

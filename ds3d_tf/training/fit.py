@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 
 from ds3d_tf.training.best import KeepBest, write_network
+from ds3d_tf.training.checkpoint import Checkpoint, Checkpointer
 from ds3d_tf.training.curves import CurvesFile
 from ds3d_tf.training.examples import Examples
 from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
@@ -28,6 +29,7 @@ NETWORK_FILE = "model.keras"
 BEST_JACCARD_FILE = "best_jaccard.keras"
 HISTORY_FILE = "history.csv"
 CURVES_FILE = "curves.png"
+CHECKPOINT_FILE = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,15 @@ def fit(
     score: Score | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progress: bool = True,
+    start: Checkpoint | None = None,
+    unfinished: Examples | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> Outcome:
     """Train a compiled network and keep its best states and its history in a folder.
 
-    Files, each written whole: ``model.keras`` (best validation loss), ``best_jaccard.keras``, ``history.csv`` and
-    ``curves.png``. After Ctrl-C in the first epoch ``model.keras`` holds what was learned until then.
+    Files, each written whole: ``model.keras`` (best validation loss), ``best_jaccard.keras``, ``history.csv``,
+    ``curves.png`` and ``checkpoint.npz``, from which a killed run goes on exactly. After Ctrl-C in the first epoch
+    ``model.keras`` holds what was learned until then.
 
     Args:
         model: a LocalizationNet, compiled.
@@ -70,6 +76,9 @@ def fit(
         score: gives ``matched_jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` of the model after each epoch.
         callbacks: more Keras callbacks, run before the files are written.
         show_progress: whether to show bars on stderr.
+        start: checkpoint to go on from; ``data`` then begins with the first whole epoch still to come.
+        unfinished: batches of the rest of the checkpoint's unfinished epoch, if it has one.
+        checkpoint_seconds: least time between two checkpoints within an epoch.
 
     Raises InputError if a file cannot be written.
     """
@@ -92,20 +101,37 @@ def fit(
         *([_lower_on_plateau(), early] if setup.learning.schedule == "plateau" else []),
         *([bar] if bar else []),
     ]
+    checkpointer = Checkpointer(
+        folder / CHECKPOINT_FILE, setup.model_dump(mode="json"), chain, start, checkpoint_seconds
+    )
+    chain.append(checkpointer)
+    if start is not None:
+        # Keras makes the metrics' variables when it sees a first batch, too late to put their values back.
+        # A whole pass, because a cache of frames that is read in part only would stay so.
+        model.evaluate(data.validation, verbose=0)
+        checkpointer.restore_variables(model, start)
+        checkpointer.restore_callbacks()
     ended: Literal["finished", "early", "interrupted", "not_finite"] = "finished"
     detail = ""
     if bar:
         bar.start()
     try:
-        model.fit(
-            data.training,
-            steps_per_epoch=data.steps,
-            epochs=epochs,
-            validation_data=data.validation,
-            callbacks=chain,
-            verbose=0,
-            shuffle=False,
-        )
+        stretches = [] if early.stopped_epoch else _stretches(data, epochs, start, unfinished)
+        for batches, steps, first, last in stretches:
+            if bar:
+                bar.first_step = data.steps - steps
+            model.fit(
+                batches,
+                steps_per_epoch=steps,
+                initial_epoch=first,
+                epochs=last,
+                validation_data=data.validation,
+                callbacks=chain,
+                verbose=0,
+                shuffle=False,
+            )
+            if model.stop_training:
+                break
         ended = "early" if early.stopped_epoch else "finished"
     except KeyboardInterrupt:
         ended = "interrupted"
@@ -118,6 +144,21 @@ def fit(
             bar.stop()
         curves.draw()
     return Outcome(ended, history.rows, best.epoch, detail)
+
+
+def _stretches(
+    data: Examples, epochs: int, start: Checkpoint | None, unfinished: Examples | None
+) -> list[tuple[Any, int, int, int]]:
+    """Return (batches, steps an epoch, first epoch, end) of each call of Keras's fit; an epoch begun is one itself."""
+    if start is None:
+        return [(data.training, data.steps, 0, epochs)]
+    stretches, first = [], start.epoch
+    if start.step and unfinished is not None:
+        stretches.append((unfinished.training, data.steps - start.step, first, first + 1))
+        first += 1
+    if first < epochs:
+        stretches.append((data.training, data.steps, first, epochs))
+    return stretches
 
 
 def _lower_on_plateau() -> keras.callbacks.Callback:

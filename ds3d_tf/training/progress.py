@@ -18,6 +18,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.epochs = epochs
         self.steps = steps
         self.every_seconds = every_seconds
+        self.first_step = 0
         self._bars = console.progress("steps")
         # The run's time left counts validation in: its speed is a mean over minutes, not over the last seconds.
         self._bars.speed_estimate_period = 3600.0
@@ -43,8 +44,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the bars now and then; reading the loss waits for the device."""
         now = time.perf_counter()
-        if now - self._shown >= self.every_seconds or batch + 1 >= self.steps:
-            self._shown, self._done = now, batch + 1
+        if now - self._shown >= self.every_seconds or self.first_step + batch + 1 >= self.steps:
+            self._shown, self._done = now, self.first_step + batch + 1
             text = f"epoch {self._number + 1}/{self.epochs}"
             if logs and "loss" in logs:
                 text += f"  loss {float(logs['loss']):.4g}"

@@ -32,7 +32,7 @@ TINY = [
     "training_set.training_count=16",
     "training_set.validation_count=8",
 ]
-RUN = ["best_jaccard.keras", "curves.png", "evaluation", "history.csv"]
+RUN = ["best_jaccard.keras", "checkpoint.npz", "curves.png", "evaluation", "history.csv"]
 MODEL = ["mask.npy", "model.keras", "saved_model", "setup.yaml"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.training import compile_network, examples, fit
-from ds3d_tf.training.fit import BEST_JACCARD_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
+from ds3d_tf.training.fit import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 
 
 def network(setup, eager: bool = True) -> LocalizationNet:
@@ -67,7 +67,7 @@ def test_files_and_history(run):
     folder, outcome, _ = run
     assert outcome.ended == "finished"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        [NETWORK_FILE, BEST_JACCARD_FILE, CURVES_FILE, HISTORY_FILE]
+        [NETWORK_FILE, BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE]
     )
     history = pd.read_csv(folder / HISTORY_FILE)
     assert list(history["epoch"]) == [1, 2, 3]
