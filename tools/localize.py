@@ -34,6 +34,10 @@ def main(
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave damaged frames out, and name them in OUT.log.")
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="SCHEDULER", help="Dask workers do it: tcp://HOST:PORT, or local[:N] here."),
+    ] = None,
     overwrite: console.Overwrite = False,
 ) -> None:
     """Localize the emitters of a recording into a table.
@@ -55,6 +59,7 @@ def main(
         skip_damaged=skip_damaged,
         memory_gb=memory,
         precision=precision,
+        dask=dask,
     )
     console.messages().print(done.summary(), soft_wrap=True)
 

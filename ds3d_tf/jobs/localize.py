@@ -17,7 +17,9 @@ import numpy as np
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
+from ds3d_tf.jobs.finished_frames import Finished, Work, check_dask, localized_by_dask, localized_here
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames import FrameSource
@@ -75,16 +77,18 @@ def localize(
     skip_damaged: bool = False,
     memory_gb: float | None = None,
     precision: str = "float32",
+    dask: str | None = None,
 ) -> LocalizedRecording:
     """Localize the emitters of a recording into a table.
 
     An interrupted job goes on where it stopped when it is started again. ``threshold`` (confidence) and
     ``radius_voxels`` are the model's own if None, ``batch_size`` fits the frames' size and ``memory_gb`` (of the
     process; large frames are localized in tiles) is the Localizer's own. ``precision`` is "float32" or "bfloat16".
+    ``dask`` is the address of a Dask scheduler, "local" or "local:N": its workers localize the frames.
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.table_formats import check_table_name, companion_file, finish_table, median_confidence
+    from ds3d_tf.localization.table_formats import check_table_name, companion_file
 
     out = refuse_existing(out, overwrite)
     check_table_name(out)
@@ -101,40 +105,70 @@ def localize(
     if memory_gb is not None and not 0 < memory_gb < float("inf"):
         raise InputError(f"--memory {memory_gb:g}: expected GB, more than 0")
 
+    if dask is not None:
+        check_dask(dask)
+
     from ds3d_tf.localization.frames import open_frames
     from ds3d_tf.localization.growing_table import GrowingTable
     from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
 
     source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape
-    localizer = Localizer(model, memory_gb=DEFAULT_MEMORY_GB if memory_gb is None else memory_gb, precision=precision)
+    memory_gb = DEFAULT_MEMORY_GB if memory_gb is None else memory_gb
+    localizer = Localizer(model, memory_gb=memory_gb, precision=precision)
     localizer.check_shape(shape, str(frames))
     threshold, radius_voxels = checked_options(localizer.setup, threshold, radius_voxels)
     batch_size = batch_size or localizer.batch_size(shape)
     localizer.tile_size(shape, batch_size, radius_voxels)
     if precision == "bfloat16" and not has_bfloat16_units():
         console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
-    table = GrowingTable(
-        out,
-        {
-            "recording": str(Path(frames).expanduser().absolute()),
-            "number of frames": len(source),
-            "first frame": zlib.crc32(source.first()[1].tobytes()),
-            "model": localizer.fingerprint(),
-            "threshold": threshold,
-            "radius": radius_voxels,
-            **({} if precision == "float32" else {"precision": precision}),
-        },
-        overwrite=overwrite,
+    recording = str(Path(frames).expanduser().absolute())
+    work = Work(
+        str(Path(model).expanduser().absolute()),
+        recording,
+        threshold,
+        radius_voxels,
+        batch_size,
+        skip_damaged,
+        memory_gb,
+        precision,
     )
+    identity = {
+        "recording": recording,
+        "number of frames": len(source),
+        "first frame": zlib.crc32(source.first()[1].tobytes()),
+        "model": localizer.fingerprint(),
+        "threshold": threshold,
+        "radius": radius_voxels,
+        **({} if precision == "float32" else {"precision": precision}),
+    }
+    with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+        return _localize(work, source, localizer, GrowingTable(out, identity, overwrite=overwrite), out, figures, dask)
+
+
+def _localize(
+    work: Work,
+    source: FrameSource,
+    localizer: Localizer,
+    table: GrowingTable,
+    out: Path,
+    figures: Path | None,
+    dask: str | None,
+) -> LocalizedRecording:
+    from ds3d_tf.localization.table_formats import finish_table, median_confidence
+
     resumed_at, begin = table.next_frame, time.perf_counter()
-    _run(localizer, source, table, threshold, radius_voxels, batch_size, skip_damaged)
+    if dask is None:
+        finished = localized_here(work, source, localizer, resumed_at)
+    else:
+        finished = localized_by_dask(work, dask, resumed_at, len(source))
+    _run(finished, source, table, localizer.setup)
     seconds = time.perf_counter() - begin
     table.commit()
     confidence = median_confidence(table.rows_file)
     drawn = _draw(figures, localizer, source, table.rows_file) if figures else []
     _write_log(out, table.damaged)
-    finish_table(table.rows_file, out, shape, localizer.setup, len(source))
+    finish_table(table.rows_file, out, source.shape, localizer.setup, len(source))
     result = LocalizedRecording(
         table=out,
         frames=len(source),
@@ -164,17 +198,8 @@ def checked_options(setup: Any, threshold: float | None, radius_voxels: int | No
     return float(threshold), int(radius_voxels)
 
 
-def _run(
-    localizer: Localizer,
-    source: FrameSource,
-    table: GrowingTable,
-    threshold: float,
-    radius_voxels: int,
-    batch_size: int,
-    skip_damaged: bool,
-) -> None:
-    """Localize the frames that are still to do and add their rows to the table."""
-    from ds3d_tf.localization.read_ahead import read_ahead
+def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any) -> None:
+    """Add the rows of finished frames to the table as they come."""
     from ds3d_tf.localization.tables import to_table
 
     messages = console.messages()
@@ -183,18 +208,12 @@ def _run(
     try:
         with console.progress("frames") as bar:
             task = bar.add_task("localizing", total=len(source), completed=table.next_frame)
-            for batch in read_ahead(source, batch_size, start=table.next_frame, skip_damaged=skip_damaged):
-                for reason in batch.damaged.values():
+            for part in finished:
+                for reason in part.damaged.values():
                     messages.print(f"left out: {reason}", soft_wrap=True)
-                found = localizer.localize(batch.frames, threshold, radius_voxels) if batch.indices else []
-                numbers = np.repeat(np.array(batch.indices, np.int64) + 1, [len(rows) for rows in found])
-                rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
-                table.append(
-                    to_table(numbers, rows[:, :3], rows[:, 3], source.shape, localizer.setup),
-                    batch.first + batch.count,
-                    batch.damaged,
-                )
-                bar.update(task, completed=batch.first + batch.count)
+                rows = to_table(part.numbers, part.rows[:, :3], part.rows[:, 3], source.shape, setup)
+                table.append(rows, part.next_frame, part.damaged)
+                bar.update(task, completed=part.next_frame)
     except KeyboardInterrupt:
         table.commit()
         messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)

@@ -34,28 +34,37 @@ class FrameBatch:
 
 
 def read_ahead(
-    source: FrameSource, batch_size: int, *, start: int = 0, skip_damaged: bool = False, batches_ahead: int = 2
+    source: FrameSource,
+    batch_size: int,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    skip_damaged: bool = False,
+    batches_ahead: int = 2,
 ) -> Iterator[FrameBatch]:
-    """Yield the frames from ``start`` on in batches, read by a thread that keeps ``batches_ahead`` ready.
+    """Yield the frames from ``start`` to ``stop`` (exclusive; None: the last) in batches.
+
+    A thread reads them and keeps ``batches_ahead`` ready.
 
     Raises:
         InputError: a frame is damaged and ``skip_damaged`` is false; the frames before it are yielded first.
     """
     ready: queue.Queue[FrameBatch | BaseException | None] = queue.Queue(max(batches_ahead, 1))
-    stop = threading.Event()
+    end = len(source) if stop is None else min(stop, len(source))
+    ended = threading.Event()
 
     def hand_over(item: FrameBatch | BaseException | None) -> None:
-        while not stop.is_set():
+        while not ended.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)
                 return
 
     def work() -> None:
         try:
-            for first in range(start, len(source), batch_size):
-                if stop.is_set():
+            for first in range(start, end, batch_size):
+                if ended.is_set():
                     return
-                batch, error = _read_batch(source, first, min(batch_size, len(source) - first), skip_damaged)
+                batch, error = _read_batch(source, first, min(batch_size, end - first), skip_damaged)
                 if batch.count:
                     hand_over(batch)
                 if error is not None:
@@ -73,7 +82,7 @@ def read_ahead(
                 raise item
             yield item
     finally:
-        stop.set()
+        ended.set()
         thread.join()
 
 
