@@ -129,6 +129,7 @@ def train(
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
             shutil.rmtree(out)
     if nothing:
+        shutil.rmtree(out, ignore_errors=True)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     best, _, _ = load_model_folder(out)

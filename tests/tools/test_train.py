@@ -106,7 +106,7 @@ def test_mistakes_leave_nothing_behind(tmp_path):
         ({"mask.source": "absent.npy"}, "mask file not found"),
         ({"training_set.folder": str(tmp_path / "absent")}, "absent"),
         ({"mask.learn": True}, "mask.learn is true"),
-        ({"resuming.resume": True}, "resuming.resume is true"),
+        ({"resuming.resume": True}, "no checkpoint to resume from"),
     ):
         with pytest.raises(InputError, match=message):
             train(setup.replace(changes), tmp_path / "run")
