@@ -316,6 +316,18 @@ def test_mistakes_give_one_line_and_leave_nothing(model_folder, tmp_path, kind):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_table_that_another_process_writes(model_folder, tmp_path):
+    from ds3d_tf.common.lock import only_process
+
+    plain(tmp_path)
+    with only_process(tmp_path / "a.partial.lock", "the other"):
+        with pytest.raises(InputError, match=r"a\.csv is being written by another process .*choose another name"):
+            localize(model_folder, tmp_path / "f.tif", tmp_path / "a.csv", overwrite=True)
+        localize(model_folder, tmp_path / "f.tif", tmp_path / "b.csv")
+    localize(model_folder, tmp_path / "f.tif", tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "f.tif"]
+
+
 def test_a_mistake_is_one_line_even_when_the_bar_has_begun(repository, model_folder, tmp_path):
     with_nan(tmp_path)
     arguments = ["--model", model_folder, "--frames", tmp_path / "f.tif", "--out", tmp_path / "a.csv", "--batch", 1]
