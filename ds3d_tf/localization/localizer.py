@@ -22,8 +22,8 @@ _GRAPH_FILE = "saved_model.pb"
 _PIXELS_A_STEP = 2 * 121 * 121
 _LARGEST_BATCH = 64
 DEFAULT_MEMORY_GB = 4.0
-# Measured: TensorFlow, the model and what reading and finding peaks need.
-_BYTES_OF_THE_PROCESS = 0.8e9
+# Measured: TensorFlow (and JAX, which Keras loads where it is installed), the model, reading and finding peaks.
+_BYTES_OF_THE_PROCESS = 0.9e9
 # Images of one channel a depth voxel, at voxel resolution, that the network holds at a time.
 _LIVE_IMAGES = 3
 
