@@ -17,6 +17,7 @@ import numpy as np
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
 from ds3d_tf.jobs.finished_frames import Finished, Work, check_dask, localized_by_dask, localized_here
@@ -206,7 +207,7 @@ def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable,
     if table.next_frame:
         messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
     try:
-        with console.progress("frames") as bar:
+        with PatientInterrupt() as interrupt, console.progress("frames") as bar:
             task = bar.add_task("localizing", total=len(source), completed=table.next_frame)
             for part in finished:
                 for reason in part.damaged.values():
@@ -214,6 +215,7 @@ def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable,
                 rows = to_table(part.numbers, part.rows[:, :3], part.rows[:, 3], source.shape, setup)
                 table.append(rows, part.next_frame, part.damaged)
                 bar.update(task, completed=part.next_frame)
+                interrupt.check()
     except KeyboardInterrupt:
         table.commit()
         messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import keras
 
+from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.training.best import KeepBest, write_network
 from ds3d_tf.training.checkpoint import Checkpoint, Checkpointer
 from ds3d_tf.training.curves import CurvesFile
 from ds3d_tf.training.examples import Examples
 from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
 from ds3d_tf.training.history import HistoryFile
+from ds3d_tf.training.interrupted import StopWhenInterrupted
 from ds3d_tf.training.progress import ProgressBar
 from ds3d_tf.training.scores import MatchedScores, Score
 
@@ -89,7 +91,9 @@ def fit(
     best = KeepBest(folder / NETWORK_FILE, "val_loss")
     early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
     bar = ProgressBar(epochs, data.steps) if show_progress else None
+    interrupt = PatientInterrupt()
     chain: list[keras.callbacks.Callback] = [
+        StopWhenInterrupted(interrupt),
         StopWhenNotFinite(),
         *([MatchedScores(score)] if score else []),
         *callbacks,
@@ -116,22 +120,23 @@ def fit(
     if bar:
         bar.start()
     try:
-        stretches = [] if early.stopped_epoch else _stretches(data, epochs, start, unfinished)
-        for batches, steps, first, last in stretches:
-            if bar:
-                bar.first_step = data.steps - steps
-            model.fit(
-                batches,
-                steps_per_epoch=steps,
-                initial_epoch=first,
-                epochs=last,
-                validation_data=data.validation,
-                callbacks=chain,
-                verbose=0,
-                shuffle=False,
-            )
-            if model.stop_training:
-                break
+        with interrupt:
+            stretches = [] if early.stopped_epoch else _stretches(data, epochs, start, unfinished)
+            for batches, steps, first, last in stretches:
+                if bar:
+                    bar.first_step = data.steps - steps
+                model.fit(
+                    batches,
+                    steps_per_epoch=steps,
+                    initial_epoch=first,
+                    epochs=last,
+                    validation_data=data.validation,
+                    callbacks=chain,
+                    verbose=0,
+                    shuffle=False,
+                )
+                if model.stop_training:
+                    break
         ended = "early" if early.stopped_epoch else "finished"
     except KeyboardInterrupt:
         ended = "interrupted"

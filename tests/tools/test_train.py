@@ -88,11 +88,9 @@ def test_ctrl_c_exports_and_evaluates_what_was_learned(repository, tmp_path):
     _, stderr = process.communicate(timeout=180)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr and "Traceback" not in stderr
-    # The signal may come between the first epoch's history and its checkpoint.
-    names = {path.name for path in out.iterdir()} | {"checkpoint.npz"}
-    assert names == {*RUN, *MODEL}
+    assert {path.name for path in out.iterdir()} == {*RUN, *MODEL}
     assert (out / "evaluation" / "metrics.json").is_file()
-    assert len(pd.read_csv(out / "history.csv")) < 1000
+    assert 1 <= len(pd.read_csv(out / "history.csv")) < 1000
 
 
 def test_a_loss_that_is_not_finite_from_the_start_leaves_nothing(tmp_path):

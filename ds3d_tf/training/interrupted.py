@@ -1,0 +1,27 @@
+"""The callback that ends a training at Ctrl-C, between two steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from ds3d_tf.common.interrupt import PatientInterrupt
+
+
+class StopWhenInterrupted(keras.callbacks.Callback):
+    """Raises KeyboardInterrupt before the next step once Ctrl-C was pressed, so that every epoch's files are whole.
+
+    Args:
+        interrupt: an entered ``PatientInterrupt``.
+    """
+
+    def __init__(self, interrupt: PatientInterrupt) -> None:
+        super().__init__()
+        self.interrupt = interrupt
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.interrupt.check()
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.interrupt.check()
