@@ -106,7 +106,7 @@ def import_weights(
 
     model = network(max_dilation or DILATIONS[0])
     setup = _fitting(setup, model, depth_voxels, scaling_factor, str(weights))
-    mask_rad = load_mask(setup)
+    mask_rad = load_mask(setup, allow_substitute=False)  # weights know the mask they were trained with
 
     found: dict[int, float] = {}
     bias_nm: dict[str, tuple[float, float, float]] = {}

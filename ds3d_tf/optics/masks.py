@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
 from ds3d_tf.optics.zernike import zernike, zernike_phase
 
+_LOG = logging.getLogger(__name__)
 MASK_SUFFIXES = (".mat", ".npy", ".tif", ".tiff")
 BuiltInMask = Callable[[Any, PupilGrids], np.ndarray]
 _BUILT_IN: dict[str, BuiltInMask] = {}
@@ -51,15 +56,35 @@ def _astigmatic(setup: Any, grids: PupilGrids) -> np.ndarray:
     return setup.mask.astigmatism_rad * zernike(6, grids.pupil_x[None, :], grids.pupil_x[:, None])
 
 
-def load_mask(setup: Any) -> np.ndarray:
+@built_in_mask("tetrapod")
+def _tetrapod(setup: Any, grids: PupilGrids) -> np.ndarray:
+    coefficients, wavelength_um = _designed("tetrapod")
+    # The same optical path at any wavelength, as of a printed mask.
+    scale = wavelength_um / setup.optics.wavelength_um
+    return scale * zernike_phase(coefficients, grids.pupil_x[None, :], grids.pupil_x[:, None])
+
+
+@cache
+def _designed(name: str) -> tuple[dict[int, float], float]:
+    """Return the coefficients (Noll index → rad rms) and wavelength (µm) of a record of tools/design_mask.py."""
+    file = resources.files("ds3d_tf.optics") / "designs" / f"{name}.yaml"
+    record = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return record["zernike_rad"], record["design_wavelength_um"]
+
+
+def load_mask(setup: Any, *, allow_substitute: bool = True) -> np.ndarray:
     """Return the phase mask that a setup names.
 
     A mask that the setup carries in memory comes first. A file is looked for beside the setup file, in the current
     folder, in ``$DS3D_MASKS`` and in ``$DS3D_DATA/masks``, in this order; an absolute path is taken as it is. The
     Zernike terms of the setup are added to built-in masks, which are 0 outside the objective's pupil.
 
+    A preset whose mask file is not found may name a built-in mask instead (``setup.mask_substitute``), which is
+    noted once on stderr.
+
     Args:
         setup: the ``Setup``.
+        allow_substitute: False where no other mask will do, such as for published weights.
 
     Returns:
         float64 ``[N, N]`` (rows along y, columns along x), rad.
@@ -71,7 +96,12 @@ def load_mask(setup: Any) -> np.ndarray:
     if carried is not None:
         return _fitting(_checked(carried, source), source, size)
     if source not in _BUILT_IN:
-        path = find_mask_file(source, getattr(setup, "base_folder", None))
+        base_folder = getattr(setup, "base_folder", None)
+        substitute = getattr(setup, "mask_substitute", None) if allow_substitute else None
+        if substitute and _found(source, base_folder) is None:
+            _note_substitute(source, substitute)
+            return load_mask(setup.replace({"mask.source": substitute}))
+        path = find_mask_file(source, base_folder)
         if setup.mask.zernike_rad:
             raise InputError(
                 f"mask.zernike_rad is for built-in masks, but mask.source is the file {source}; remove one of them"
@@ -92,14 +122,26 @@ def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
         close = difflib.get_close_matches(source, built_in_names(), n=1)
         hint = f"did you mean {close[0]}?" if close else f"built in are {', '.join(built_in_names())}"
         raise InputError(f"mask.source: {source!r} is no built-in mask and no .mat, .npy or .tif file; {hint}")
-    path = Path(source).expanduser()
-    folders = [Path()] if path.is_absolute() else _search_folders(base_folder)
-    for folder in folders:
-        if (folder / path).is_file():
-            return folder / path
-    where = source if path.is_absolute() else f"{source} (looked in {', '.join(str(f.absolute()) for f in folders)})"
+    path = _found(source, base_folder)
+    if path is not None:
+        return path
+    folders = ", ".join(str(folder.absolute()) for folder in _search_folders(base_folder))
+    where = source if Path(source).expanduser().is_absolute() else f"{source} (looked in {folders})"
     raise InputError(
         f"mask file not found: {where}; give its path with --set mask.source=FILE or its folder in $DS3D_MASKS"
+    )
+
+
+def _found(source: str, base_folder: str | Path | None) -> Path | None:
+    path = Path(source).expanduser()
+    folders = [Path()] if path.is_absolute() else _search_folders(base_folder)
+    return next((folder / path for folder in folders if (folder / path).is_file()), None)
+
+
+@cache
+def _note_substitute(source: str, substitute: str) -> None:
+    _LOG.warning(
+        "note: %s is not here (its folder goes into $DS3D_MASKS); taking the built-in mask %s", source, substitute
     )
 
 

@@ -13,6 +13,9 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, section_names
 
+SUBSTITUTES = {"demo1": "tetrapod", "demo2": "tetrapod", "demo3": "tetrapod"}
+"""Preset → built-in mask of the same family, taken where the preset's mask file is not found."""
+
 
 def preset_names() -> list[str]:
     """Return the names of the setups that ship with the package."""
@@ -27,6 +30,7 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     """
     text = str(name_or_file)
     path = Path(text)
+    substitute = None
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             content = path.read_text(encoding="utf-8")
@@ -37,11 +41,14 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     elif text in preset_names():
         content = (resources.files("ds3d_tf.setup") / "presets" / f"{text}.yaml").read_text(encoding="utf-8")
         values, base_folder = _parse(content, text), None
+        substitute = SUBSTITUTES.get(text)
     else:
         raise InputError(f"--setup {text}: neither a preset nor a YAML file; {suggest(text, preset_names())}")
     for override in overrides:
         _apply(values, override)
-    return Setup.create(values, where=text, base_folder=base_folder)
+        if override.partition("=")[0].strip() == "mask.source":
+            substitute = None
+    return Setup.create(values, where=text, base_folder=base_folder, mask_substitute=substitute)
 
 
 def _parse(content: str, where: str) -> dict[str, Any]:

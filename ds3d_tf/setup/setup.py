@@ -42,6 +42,7 @@ class Setup(BaseModel):
 
     _base_folder: Path | None = PrivateAttr(None)
     _mask_rad: np.ndarray | None = PrivateAttr(None)
+    _mask_substitute: str | None = PrivateAttr(None)
 
     def __eq__(self, other: object) -> bool:
         """Two setups are equal when all their sections are, wherever they were read from."""
@@ -60,6 +61,14 @@ class Setup(BaseModel):
         """Phase mask carried in memory, float64 ``[N, N]`` (row, column), radians; None: see ``mask.source``."""
         return self._mask_rad
 
+    @property
+    def mask_substitute(self) -> str | None:
+        """Built-in mask to take where the file of ``mask.source`` is not found; presets may have one, files have not.
+
+        A setup whose ``mask.source`` is changed has none.
+        """
+        return self._mask_substitute
+
     @classmethod
     def create(
         cls,
@@ -68,6 +77,7 @@ class Setup(BaseModel):
         where: str = "setup",
         base_folder: Path | None = None,
         mask_rad: np.ndarray | None = None,
+        mask_substitute: str | None = None,
     ) -> Setup:
         """Return the checked setup of a nested dictionary ``{section: {field: value}}``.
 
@@ -76,6 +86,7 @@ class Setup(BaseModel):
             where: what the values came from, for messages.
             base_folder: folder in which relative mask files are looked for first.
             mask_rad: float64 ``[N, N]`` (row, column), phase mask to carry in memory, radians.
+            mask_substitute: built-in mask to take where the mask's file is not found.
 
         Raises InputError that names every wrong field, its value, what is allowed and how to mend it.
         """
@@ -90,6 +101,7 @@ class Setup(BaseModel):
             raise InputError(f"{where}: " + "; ".join(problems))
         setup._base_folder = base_folder
         setup._mask_rad = mask_rad
+        setup._mask_substitute = mask_substitute
         return setup
 
     @classmethod
@@ -130,8 +142,14 @@ class Setup(BaseModel):
                 values.setdefault(section, {})[field] = value
             else:
                 raise InputError(f"{path}: `{section}` is no section; sections are {', '.join(section_names())}")
-        mask_rad = None if "mask.source" in changes else self._mask_rad
-        return Setup.create(values, where="setup", base_folder=self._base_folder, mask_rad=mask_rad)
+        same_mask = not {"mask", "mask.source"} & changes.keys()
+        return Setup.create(
+            values,
+            where="setup",
+            base_folder=self._base_folder,
+            mask_rad=self._mask_rad if same_mask else None,
+            mask_substitute=self._mask_substitute if same_mask else None,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the setup as YAML, with its mask beside it if it carries one in memory.
