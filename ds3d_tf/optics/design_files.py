@@ -1,0 +1,154 @@
+"""What a mask's design leaves behind: the masks, a record, a setup and a figure."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.optics.crlb import LocalizationBound
+from ds3d_tf.optics.crlb_curve import Conditions, root_mean_square
+from ds3d_tf.optics.design import DesignedMask, DesignOptions
+from ds3d_tf.setup import Setup
+
+SHOWN_HEIGHTS = 9
+
+
+def bound_figures(bound: LocalizationBound) -> dict[str, float]:
+    """Return a curve in numbers: means of x, y, z and of all three, and root mean squares as errors are given, nm."""
+    means = {f"mean_{axis}_nm": float(getattr(bound, f"{axis}_nm").mean()) for axis in "xyz"}
+    figures = {
+        "mean_nm": float(np.mean(list(means.values()))),
+        **means,
+        "rms_lateral_nm": root_mean_square(bound.lateral_nm),
+        "rms_axial_nm": root_mean_square(bound.z_nm),
+        "worst_lateral_nm": float(bound.lateral_nm.max()),
+        "worst_axial_nm": float(bound.z_nm.max()),
+    }
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def designed_setup(setup: Setup, designed: DesignedMask) -> Setup:
+    """Return the setup with the designed mask, which it carries as ``mask.npy``."""
+    changes = {"name": f"{setup.name}, designed mask", "mask.source": "mask.npy", "mask.zernike_rad": {}}
+    changed = setup.replace({**changes, "mask.learn": False})
+    return Setup.create(changed.model_dump(), where="designed setup", mask_rad=designed.mask_rad)
+
+
+def design_record(
+    setup: Setup,
+    conditions: Conditions,
+    options: DesignOptions,
+    designed: DesignedMask,
+    bounds: Mapping[str, LocalizationBound],
+) -> dict[str, Any]:
+    """Return how a mask was made and what it reaches, as plain values for a YAML file.
+
+    ``bounds`` holds the curves of the masks compared, by name.
+    """
+    values = setup.model_dump(mode="json")
+    return {
+        "setup": setup.name,
+        "optics": values["optics"],
+        "volume": values["volume"],
+        "mask_size_px": setup.mask.size_px,
+        "conditions": asdict(conditions),
+        "options": asdict(options),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("ds3d-tf", "tensorflow", "scipy", "numpy")},
+        },
+        "steps": designed.steps,
+        "start_bounds_nm": [round(value, 3) for value in designed.start_bounds_nm],
+        "bounds": {name: bound_figures(bound) for name, bound in bounds.items()},
+        "design_wavelength_um": setup.optics.wavelength_um,
+        "zernike_rad": designed.zernike_rad,
+    }
+
+
+def write_design(
+    folder: Path,
+    setup: Setup,
+    conditions: Conditions,
+    options: DesignOptions,
+    designed: DesignedMask,
+    z_um: np.ndarray,
+    bounds: Mapping[str, LocalizationBound],
+    images: np.ndarray,
+) -> None:
+    """Write mask.mat (variable ``mask``), mask.npy, setup.yaml, design.yaml and design.png into ``folder``.
+
+    Args:
+        folder: an existing folder.
+        setup: the setup designed for.
+        conditions: of the emitter.
+        options: of the search.
+        designed: its result.
+        z_um: float ``[E]``, heights of the bounds, µm.
+        bounds: name → bound at these heights; the designed mask's among them.
+        images: float ``[K, H, W]``, the designed mask's emitter at K heights spread evenly over ``z_um``, counts.
+    """
+    import yaml
+    from scipy.io import savemat
+
+    savemat(folder / "mask.mat", {"mask": designed.mask_rad})
+    designed_setup(setup, designed).save(folder / "setup.yaml")
+    record = design_record(setup, conditions, options, designed, bounds)
+    (folder / "design.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=100), encoding="utf-8")
+    draw_design(folder / "design.png", setup, conditions, designed.mask_rad, z_um, bounds, images)
+
+
+def draw_design(
+    path: Path,
+    setup: Setup,
+    conditions: Conditions,
+    mask_rad: np.ndarray,
+    z_um: np.ndarray,
+    bounds: Mapping[str, LocalizationBound],
+    images: np.ndarray,
+) -> None:
+    """Draw a mask, its emitter over z, and the bounds of all masks compared, as a PNG.
+
+    Args:
+        path: the PNG to write.
+        setup: names the figure.
+        conditions: of the emitter.
+        mask_rad: float ``[N, N]``, rad.
+        z_um: float ``[E]``, heights of the bounds, µm.
+        bounds: name → bound at these heights.
+        images: float ``[K, H, W]``, the mask's emitter at K heights spread evenly over ``z_um``, counts.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    figure.suptitle(
+        f"{setup.name}: mask of smallest mean bound at {conditions.photons:.0f} photons, background "
+        f"{conditions.background:.3g}, read noise {conditions.read_noise:.3g} counts",
+        fontsize=10,
+    )
+    upper, lower = figure.subfigures(2, 1, height_ratios=[2.4, 1]).flat  # type: ignore[union-attr]
+    phase, *panels = upper.subplots(1, 4)
+    shown = phase.imshow(np.angle(np.exp(1j * mask_rad)), cmap="twilight", vmin=-np.pi, vmax=np.pi)
+    phase.set(xticks=[], yticks=[], title="mask (rad)")
+    upper.colorbar(shown, ax=phase, fraction=0.046)
+    for panel, axis in zip(panels, "xyz", strict=True):
+        for name, bound in bounds.items():
+            values = getattr(bound, f"{axis}_nm")
+            panel.plot(z_um, values, label=f"{name}: mean {values.mean():.1f} nm")
+        # A flat mask's bound has no limit at the ends of a deep range; it must not flatten the other curves.
+        top = 3 * min(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
+        most = max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
+        panel.set(xlabel="height z (µm)", title=f"bound on {axis} (nm)", ylim=(0, 1.05 * min(top, most)))
+        panel.grid(alpha=0.3)
+        panel.legend(frameon=False, fontsize=7)
+    heights = np.linspace(np.min(z_um), np.max(z_um), len(images))
+    for panel, image, height in zip(lower.subplots(1, len(images)), images, heights, strict=True):
+        panel.imshow(image, cmap="inferno", vmin=0)
+        panel.set_title(f"{height:.2f} µm", fontsize=8)
+        panel.set_axis_off()
+    figure.savefig(path, format="png", dpi=130)
