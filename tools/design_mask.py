@@ -60,7 +60,7 @@ def main(
     for name, row in rows.items():
         console.messages().print(
             f"{name}: mean bound {row['mean_nm']:.2f} nm (x {row['mean_x_nm']:.1f}, y {row['mean_y_nm']:.1f}, "
-            f"z {row['mean_z_nm']:.1f}); rms lateral {row['rms_lateral_nm']:.1f} nm, axial {row['rms_axial_nm']:.1f} nm",
+            f"z {row['mean_z_nm']:.1f}); rms lateral {row['rms_lateral_nm']:.1f}, axial {row['rms_axial_nm']:.1f} nm",
             soft_wrap=True,
         )
 

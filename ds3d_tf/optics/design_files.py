@@ -138,14 +138,15 @@ def draw_design(
     upper.colorbar(shown, ax=phase, fraction=0.046)
     for panel, axis in zip(panels, "xyz", strict=True):
         for name, bound in bounds.items():
-            values = getattr(bound, f"{axis}_nm")
-            panel.plot(z_um, values, label=f"{name}: mean {values.mean():.1f} nm")
+            panel.plot(z_um, getattr(bound, f"{axis}_nm"), label=name)
         # A flat mask's bound has no limit at the ends of a deep range; it must not flatten the other curves.
         top = 3 * min(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
         most = max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
-        panel.set(xlabel="height z (µm)", title=f"bound on {axis} (nm)", ylim=(0, 1.05 * min(top, most)))
+        means = ", ".join(f"{getattr(bound, f'{axis}_nm').mean():.1f}" for bound in bounds.values())
+        panel.set(xlabel="height z (µm)", title=f"bound on {axis} (nm): mean {means}", ylim=(0, 1.05 * min(top, most)))
+        panel.title.set_fontsize(9)
         panel.grid(alpha=0.3)
-        panel.legend(frameon=False, fontsize=7)
+    upper.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(bounds), frameon=False)
     heights = np.linspace(np.min(z_um), np.max(z_um), len(images))
     for panel, image, height in zip(lower.subplots(1, len(images)), images, heights, strict=True):
         panel.imshow(image, cmap="inferno", vmin=0)
