@@ -18,6 +18,17 @@ def main(
     overrides: console.Overrides = None,
     overwrite: console.Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as if never stopped.")] = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Run or imported model to start from; its setup is the default.")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option("--freeze", metavar="LAYER", help="Layer that does not learn, or 'features_*'; may be repeated."),
+    ] = None,
+    fresh: Annotated[
+        list[str] | None,
+        typer.Option("--fresh", metavar="LAYER", help="Layer that begins anew in spite of --from; may be repeated."),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits every time, at some speed.")
     ] = False,
@@ -29,11 +40,11 @@ def main(
     """
     from ds3d_tf.common.errors import InputError
     from ds3d_tf.jobs.train import train
-    from ds3d_tf.setup import load_setup
+    from ds3d_tf.jobs.train_setup import train_setup
 
-    chosen = None
-    if setup is not None or overrides:
-        chosen = load_setup(setup or (out / "setup.yaml" if resume else ""), overrides or ())
+    chosen = train_setup(
+        setup, overrides or (), out, resume=resume, start=start, freeze=freeze or (), fresh=fresh or ()
+    )
     run = train(chosen, out, overwrite=overwrite, resume=resume, deterministic=deterministic)
     console.messages().print(run.summary(), soft_wrap=True)
     if run.ended == "not_finite":

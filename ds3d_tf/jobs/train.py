@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
+from ds3d_tf.jobs.starting_point import announce_start, prepare_network, with_absolute_start
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def train(
     written, or a loss that is not finite in the first epoch.
     """
     start: Checkpoint | None = None
+    setup = with_absolute_start(setup) if setup is not None else None
     if resume or (setup is not None and setup.resuming.resume):
         setup, start = _resumed(setup, Path(out))
         out = Path(out)
@@ -98,10 +100,13 @@ def train(
         tf.config.experimental.enable_op_determinism()
     mask_rad = load_mask(setup)
     begun = start is not None and start.step > 0
+    model = LocalizationNet.from_setup(setup)
+    told = prepare_network(model, setup, load=start is None)
     data = examples(setup, (start.epoch if start else 0) + begun)
     unfinished = examples(setup, start.epoch, start.step) if start and begun else None
-    model = LocalizationNet.from_setup(setup)
     compile_network(model, setup)
+    if start is None and setup.resuming.checkpoint is not None:
+        announce_start(model, data.validation, told)
 
     if start is None:
         if out.exists():
@@ -149,7 +154,8 @@ def _resumed(setup: Setup | None, out: Path) -> tuple[Setup, Checkpoint]:
         return own, checkpoint
     # The mask's name differs in the run's own copy, and a run may be made longer where its schedule allows it.
     same: dict[str, Any] = {
-        "resuming": {},
+        "resuming.resume": own.resuming.resume,
+        "resuming.epochs": own.resuming.epochs,
         "mask.source": own.mask.source,
         "mask.size_px": own.mask.size_px,
         "mask.zernike_rad": own.mask.zernike_rad,

@@ -215,5 +215,11 @@ class ResumingSection(Section):
     """12. Going on from an earlier run."""
 
     resume: bool = Field(False, description="continue from the checkpoint")
-    checkpoint: str | None = Field(None, description="run folder or weights to start from")
+    checkpoint: str | None = Field(
+        None, description="folder of a run or an imported model whose network a new run starts from"
+    )
+    fresh_layers: tuple[str, ...] = Field(
+        (), description="names or patterns (`depth_*`) of layers that begin anew in spite of `checkpoint`"
+    )
+    frozen_layers: tuple[str, ...] = Field((), description="names or patterns of layers that do not learn")
     epochs: PositiveInt | None = Field(None, description="epochs still to train when resuming; null: the rest")
