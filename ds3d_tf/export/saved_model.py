@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
+from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
+from ds3d_tf.export.warmup import write_warmup_request
 from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
-from ds3d_tf.localization.peaks import find_peaks
 from ds3d_tf.localization.tiled_peaks import localize_in_tiles
+from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB, MOST_FRAMES_A_STEP, PIXELS_A_STEP, pixels_within
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
@@ -28,7 +32,8 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
     """Write a network as a SavedModel with its normalization, peak finding, setup and mask inside.
 
     Signatures (docs/saved_model.md): ``serving_default``, ``with_options`` and ``in_tiles`` localize, ``volume`` and
-    ``volume_part`` give the network's output. ``assets/`` holds ``setup.yaml``, ``mask.npy`` and ``network.json``.
+    ``volume_part`` give the network's output, ``about`` tells the setup. ``assets/`` holds ``setup.yaml``,
+    ``mask.npy`` and ``network.json``, ``assets.extra/`` a request with which servers warm up.
 
     Args:
         model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
@@ -42,10 +47,12 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
     folder = Path(folder)
     if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is no SavedModel; choose another name")
-    module = _module(model, setup)
     size = int(np.shape(mask)[0])
     travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
     reach = getattr(model, "reach_px", None)
+    network = {"reach_px": None if reach is None else int(reach), "precisions": _precisions(model)}
+    facts = {"setup_yaml": travelling.to_yaml(), "network_json": json.dumps(network, indent=1) + "\n"}
+    module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
         tf.saved_model.save(
             module,
@@ -56,14 +63,15 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
                 "with_options": module.localize,
                 "in_tiles": module.in_tiles,
                 "volume_part": module.volume_part,
+                "about": module.about,
             },
         )
         assets = temporary / "assets"
         assets.mkdir(exist_ok=True)
-        (assets / SETUP_FILE).write_text(travelling.to_yaml(), encoding="utf-8")
+        (assets / SETUP_FILE).write_text(facts["setup_yaml"], encoding="utf-8")
         np.save(assets / MASK_FILE, np.asarray(mask, np.float64))
-        facts = {"reach_px": None if reach is None else int(reach), "precisions": _precisions(model)}
-        (assets / NETWORK_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        (assets / NETWORK_FILE).write_text(facts["network_json"], encoding="utf-8")
+        write_warmup_request(temporary, setup, reach or 1)
 
 
 def _precisions(model: Any) -> list[str]:
@@ -83,27 +91,40 @@ class _PlainNetwork(tf.Module):
         return tf.cast(self._call(frames), tf.float32)
 
 
-def _module(model: Any, setup: Any) -> tf.Module:
+def _digest(network: tf.Module) -> str:
+    digest = hashlib.sha256()
+    for weights in network.variables:
+        digest.update(np.asarray(weights).tobytes())
+    return digest.hexdigest()
+
+
+def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
     own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
     reach_px = getattr(model, "reach_px", None) or _BEYOND_ANY_FRAME
+    smallest_px = max(getattr(model, "reach_px", None) or 1, 1)
     has_bfloat16 = "bfloat16" in _precisions(model)
+
+    network = FusedNetwork(model) if has_bfloat16 else _PlainNetwork(model)
+    texts = {**facts, "weights_sha256": _digest(network)}
 
     class ExportedNetwork(tf.Module):
         """What the SavedModel holds; ``localize`` has optional arguments when called from Python, too."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = FusedNetwork(model) if has_bfloat16 else _PlainNetwork(model)
+            self.network = network
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def volume(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"volume": self._predict(frames)}
+            return {"volume": self.network(normalize(check_frames(frames, smallest_px), setup.normalization))}
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def serving_default(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._localize(frames, tf.constant(own_threshold, tf.float32), tf.constant(own_radius, tf.int32))
+            return self._within_memory(
+                frames, tf.constant(own_threshold, tf.float32), tf.constant(own_radius, tf.int32)
+            )
 
         # Tensors as defaults end up in the SavedModel's signature, which makes these inputs optional there.
         @tf.function(
@@ -120,8 +141,7 @@ def _module(model: Any, setup: Any) -> tf.Module:
             threshold: tf.Tensor = tf.constant(own_threshold, tf.float32),  # noqa: B008
             radius: tf.Tensor = tf.constant(own_radius, tf.int32),  # noqa: B008
         ) -> dict[str, tf.Tensor]:
-            threshold = tf.where(threshold >= 0, threshold, own_threshold)
-            return self._localize(frames, threshold, tf.where(radius >= 0, radius, own_radius))
+            return self._within_memory(frames, threshold, radius)
 
         @tf.function(
             input_signature=[
@@ -141,18 +161,8 @@ def _module(model: Any, setup: Any) -> tf.Module:
             tile: tf.Tensor = tf.constant([0, 0], tf.int32),  # noqa: B008
             bfloat16: tf.Tensor = tf.constant(False),  # noqa: B008
         ) -> dict[str, tf.Tensor]:
-            radius = tf.where(radius >= 0, radius, own_radius)
-            voxels, confidence, count = localize_in_tiles(
-                normalize(frames, setup.normalization),
-                lambda part, use: self._in_precision(part, bfloat16, use),
-                (tile[0], tile[1]),
-                reach_px,
-                tf.where(threshold >= 0, threshold, own_threshold),
-                radius,
-                learning.keep_single_z,
-                setup.volume.depth_voxels,
-            )
-            return self._found(frames, voxels, confidence, count)
+            frames = check_frames(frames, smallest_px)
+            return self._localize(frames, threshold, radius, tile, tf.shape(frames)[0], bfloat16)
 
         @tf.function(
             input_signature=[
@@ -167,9 +177,8 @@ def _module(model: Any, setup: Any) -> tf.Module:
             self, frames: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, bfloat16: tf.Tensor
         ) -> dict[str, tf.Tensor]:
             first = tf.maximum(tf.stack([rows[0], columns[0]]) - reach_px, 0)
-            part = normalize(frames, setup.normalization)[
-                :, first[0] : rows[1] + reach_px, first[1] : columns[1] + reach_px
-            ]
+            normalized = normalize(check_frames(frames, smallest_px), setup.normalization)
+            part = normalized[:, first[0] : rows[1] + reach_px, first[1] : columns[1] + reach_px]
             inner = [VOXELS_PER_PIXEL * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
             volume = self._in_precision(
                 part,
@@ -177,6 +186,21 @@ def _module(model: Any, setup: Any) -> tf.Module:
                 lambda volume: tf.cast(volume[:, inner[0][0] : inner[0][1], inner[1][0] : inner[1][1]], tf.float32),
             )
             return {"volume": volume}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="ask")], autograph=False)
+        def about(self, ask: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {name: tf.repeat(text, tf.shape(ask)[0]) for name, text in texts.items()}
+
+        def _within_memory(self, frames: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> dict[str, tf.Tensor]:
+            # A server must not die of a request: however many and large the frames are, memory stays bounded.
+            frames = check_frames(frames, smallest_px)
+            shape = tf.shape(frames)
+            pixels = tf.maximum(shape[1] * shape[2], 1)
+            most = pixels_within(DEFAULT_MEMORY_GB, setup)
+            side = math.isqrt(most) - 2 * (reach_px + (tf.maximum(radius, own_radius) // VOXELS_PER_PIXEL) + 1)
+            tile = tf.where(tf.logical_and(pixels > most, side > 0), side, 0)
+            together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MOST_FRAMES_A_STEP)
+            return self._localize(frames, threshold, radius, tf.stack([tile, tile]), together, tf.constant(False))
 
         def _in_precision(self, part: tf.Tensor, bfloat16: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
             if not has_bfloat16:
@@ -195,17 +219,37 @@ def _module(model: Any, setup: Any) -> tf.Module:
             found = tf.sequence_mask(count, tf.shape(confidence)[1])[..., tf.newaxis]
             return {"xyz_um": tf.where(found, xyz_um, 0.0), "confidence": confidence, "count": count}
 
-        # Functions of their own, so that the network and the peak finding are in the file once.
-        @tf.function(input_signature=[frames_spec], autograph=False)
-        def _predict(self, frames: tf.Tensor) -> tf.Tensor:
-            return self.network(normalize(frames, setup.normalization))
-
+        # A function of its own, so that network and peak finding are in the file once.
         @tf.function(
-            input_signature=[frames_spec, tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)], autograph=False
+            input_signature=[
+                frames_spec,
+                tf.TensorSpec([], tf.float32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([2], tf.int32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.bool),
+            ],
+            autograph=False,
         )
-        def _localize(self, frames: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> dict[str, tf.Tensor]:
-            voxels, confidence, count = find_peaks(
-                self._predict(frames), threshold, radius, keep_single_z=learning.keep_single_z
+        def _localize(
+            self,
+            frames: tf.Tensor,
+            threshold: tf.Tensor,
+            radius: tf.Tensor,
+            tile: tf.Tensor,
+            frames_a_step: tf.Tensor,
+            bfloat16: tf.Tensor,
+        ) -> dict[str, tf.Tensor]:
+            voxels, confidence, count = localize_in_tiles(
+                normalize(frames, setup.normalization),
+                lambda part, use: self._in_precision(part, bfloat16, use),
+                (tile[0], tile[1]),
+                reach_px,
+                tf.where(threshold >= 0, threshold, own_threshold),
+                tf.where(radius >= 0, radius, own_radius),
+                learning.keep_single_z,
+                setup.volume.depth_voxels,
+                frames_a_step,
             )
             return self._found(frames, voxels, confidence, count)
 

@@ -3,8 +3,42 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 SMALLEST_TILE_PX = 8
+# Frames of at most so many pixels together are localized in one step: memory grows with them.
+PIXELS_A_STEP = 2 * 121 * 121
+MOST_FRAMES_A_STEP = 64
+DEFAULT_MEMORY_GB = 4.0
+# Measured: TensorFlow (and JAX, which Keras loads where it is installed), the model, reading and finding peaks.
+BYTES_OF_THE_PROCESS = 1.0e9
+# Images of one channel a depth voxel, at voxel resolution, that the network holds at a time.
+_LIVE_IMAGES = 3
+
+
+def frames_a_step(shape: tuple[int, int]) -> int:
+    """Return how many frames of ``shape`` (H, W) in pixels are best localized in one step."""
+    return min(max(PIXELS_A_STEP // max(shape[0] * shape[1], 1), 1), MOST_FRAMES_A_STEP)
+
+
+def bytes_per_pixel(setup: Any, precision: str = "float32") -> int:
+    """Return the memory, bytes, that a model of ``setup`` takes for each pixel localized at a time."""
+    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
+
+    channels = max(setup.volume.depth_voxels, setup.learning.filters)
+    return _LIVE_IMAGES * VOXELS_PER_PIXEL**2 * channels * (2 if precision == "bfloat16" else 4)
+
+
+def pixels_within(memory_gb: float, setup: Any, precision: str = "float32") -> int:
+    """Return how many pixels a process of ``memory_gb`` GB can localize at a time with a model of ``setup``."""
+    return int((memory_gb * 1e9 - BYTES_OF_THE_PROCESS) // bytes_per_pixel(setup, precision))
+
+
+def halo(reach_px: int, radius_voxels: int) -> int:
+    """Return how many pixels around a tile must be computed with it."""
+    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
+
+    return reach_px + -(-radius_voxels // VOXELS_PER_PIXEL)
 
 
 def tile_size(frame_shape: tuple[int, int], halo_px: int, most_pixels: int) -> tuple[int, int] | None:

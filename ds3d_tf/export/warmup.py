@@ -1,0 +1,46 @@
+"""The request that TensorFlow Serving runs when it loads a model, so that no user waits for the first one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+
+
+def write_warmup_request(saved_model: Path, setup: Any, smallest_px: int = 1) -> None:
+    """Write a TFRecord with one ``PredictionLog`` into a SavedModel: noise of the setup's frame size.
+
+    ``smallest_px`` is the smallest side, pixels, that the model takes.
+
+    The messages are those of TensorFlow Serving's ``prediction_log.proto``, ``predict.proto`` and ``model.proto``,
+    few enough to be written without its Python package.
+    """
+    import tensorflow as tf
+
+    shape = (1, max(setup.volume.height_px, smallest_px), max(setup.volume.width_px, smallest_px))
+    frames = np.random.default_rng(0).poisson(100, shape).astype(np.float32)
+    tensor = tf.make_tensor_proto(frames).SerializeToString()
+    model_spec = _message(3, b"serving_default")
+    inputs = _message(1, b"frames") + _message(2, tensor)
+    request = _message(1, model_spec) + _message(2, inputs)
+    prediction_log = _message(6, _message(1, request))
+    path = saved_model / WARMUP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(prediction_log)
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """Return a length-delimited field in Protocol Buffers' encoding."""
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    parts = []
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
