@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,11 +194,12 @@ def _chunk(work: Work, start: int, stop: int) -> tuple[list[Finished], str | Non
 
 
 def _load(work: Work) -> tuple[Any, Any]:
+    from ds3d_tf.localization.engine import model_file
     from ds3d_tf.localization.frames import open_frames
-    from ds3d_tf.localization.localizer import Localizer, find_saved_model
+    from ds3d_tf.localization.localizer import Localizer
 
     # A model exported anew under the same name is another one.
-    key = work, (Path(find_saved_model(work.model)) / "saved_model.pb").stat().st_mtime
+    key = work, model_file(work.model).stat().st_mtime
     if key not in _loaded:
         _loaded.clear()
         localizer = Localizer(work.model, memory_gb=work.memory_gb, precision=work.precision)

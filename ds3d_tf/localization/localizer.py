@@ -104,6 +104,10 @@ class Localizer:
             radius_voxels = self.setup.learning.peak_radius_voxels
         halo_px = halo(self.reach_px, radius_voxels)
         pixels = pixels_within(self.memory_gb, self.setup, self.precision) // batch
+        if self.engine.size_px is not None:
+            if self.engine.size_px[0] * self.engine.size_px[1] > pixels * batch:
+                raise self._too_little(self.engine.size_px, 1)
+            return self.engine.size_px
         if shape[0] * shape[1] <= pixels:
             return 0, 0
         if not self.engine.has_tiles or not self.reach_px:
@@ -114,10 +118,7 @@ class Localizer:
         tile = tile_size(shape, halo_px, pixels)
         if tile is None:
             smallest = min(shape[0], SMALLEST_TILE_PX + 2 * halo_px), min(shape[1], SMALLEST_TILE_PX + 2 * halo_px)
-            raise InputError(
-                f"--memory {self.memory_gb:g}: too little; the smallest tiles of this model need "
-                f"{self.needed_gb(smallest, batch) + 0.1:.1f} GB"
-            )
+            raise self._too_little(smallest, batch)
         return tile
 
     def needed_gb(self, shape: tuple[int, int], batch: int = 1) -> float:
@@ -157,8 +158,20 @@ class Localizer:
         """
         return self.engine.predict(self._checked(frames), rows, columns)
 
+    def _too_little(self, tile: tuple[int, int], batch: int) -> InputError:
+        return InputError(
+            f"--memory {self.memory_gb:g}: too little; the smallest tiles of this model need "
+            f"{self.needed_gb(tile, batch) + 0.1:.1f} GB"
+        )
+
     def check_shape(self, shape: tuple[int, int], where: str = "frames") -> None:
-        """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""
+        """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach or its tile."""
+        size = self.engine.size_px
+        if size is not None and (shape[0] < size[0] or shape[1] < size[1]):
+            raise InputError(
+                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the tile of {size[0]}×{size[1]} "
+                f"that {self.path} was exported for; export it with a smaller --tile"
+            )
         if min(shape) < max(self.reach_px, 1):
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the network's reach; "

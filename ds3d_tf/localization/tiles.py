@@ -31,7 +31,8 @@ def bytes_per_pixel(setup: Any, precision: str = "float32") -> int:
 
 def pixels_within(memory_gb: float, setup: Any, precision: str = "float32") -> int:
     """Return how many pixels a process of ``memory_gb`` GB can localize at a time with a model of ``setup``."""
-    return int((memory_gb * 1e9 - BYTES_OF_THE_PROCESS) // bytes_per_pixel(setup, precision))
+    pixels = (memory_gb * 1e9 - BYTES_OF_THE_PROCESS) / bytes_per_pixel(setup, precision)
+    return math.floor(min(pixels, 2**40))
 
 
 def halo(reach_px: int, radius_voxels: int) -> int:

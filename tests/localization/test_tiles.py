@@ -139,7 +139,7 @@ def test_memory_says_the_tiles(dense, frames):
     assert rows * columns < SHAPE[0] * SHAPE[1]
     for a, b in zip(little.localize(frames), whole, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
-    with pytest.raises(InputError, match=r"--memory 0.5: too little; the smallest tiles of this model need 1\.0 GB"):
+    with pytest.raises(InputError, match=r"--memory 0.5: too little; the smallest tiles of this model need 1\.1 GB"):
         Localizer(dense[1], memory_gb=0.5).localize(frames)
 
 

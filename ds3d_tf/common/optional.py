@@ -1,0 +1,14 @@
+"""Packages that come with an extra of this one."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ds3d_tf.common.errors import InputError
+
+
+def require(what: str, extra: str, *packages: str) -> None:
+    """Raise InputError, naming the extra that installs them, if ``what`` lacks one of the ``packages``."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"{what}: {missing[0]} is not installed; pip install 'ds3d-tf[{extra}]'")

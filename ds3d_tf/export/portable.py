@@ -1,0 +1,58 @@
+"""A network in the form that other runtimes take: raw counts in, its volume out, peaks left to the caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.export.fused_network import FusedNetwork
+from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.setup import Setup
+
+# Below any difference of two counts: a constant frame is divided by it and gives 0.
+_SMALLEST_RANGE = 1e-30
+
+
+def portable_network(model: Any, setup: Setup) -> keras.Model:
+    """Return a Keras model of raw counts, with the normalization inside and batch normalizations folded.
+
+    Its inputs are ``frames``, float32 ``[B, H, W]``, and for ``project_01``, whose range is that of the whole frame,
+    ``range``, float32 ``[B, 2]``: smallest and largest count. Its output is the volume ``[B, 4H, 4W, D]``.
+
+    Raises InputError if ``model`` is no LocalizationNet.
+    """
+    if not isinstance(model, LocalizationNet):
+        raise InputError(
+            f"the model is a {type(model).__name__}; only a LocalizationNet can be exported to this format"
+        )
+    layer = _Portable(model, setup)
+    inputs = [keras.Input((None, None), name="frames")]
+    if setup.normalization.kind == "project_01":
+        inputs.append(keras.Input((2,), name="range"))
+    network = keras.Model(inputs, layer(*inputs))
+    # Keras exports only what has been called.
+    network([tf.zeros([1, 8, 8]), tf.zeros([1, 2])][: len(inputs)])
+    return network
+
+
+class _Portable(keras.layers.Layer):
+    """Normalization and network."""
+
+    def __init__(self, model: LocalizationNet, setup: Setup) -> None:
+        super().__init__(name="network", dtype="float32")
+        self.network = FusedNetwork(model)
+        self.normalization = setup.normalization
+        self.depth_voxels = model.depth_voxels
+
+    def call(self, frames: Any, ranges: Any = None) -> Any:
+        section = self.normalization
+        if ranges is None:
+            return self.network((frames - section.subtract) / section.divide)
+        lowest, highest = ranges[:, 0, tf.newaxis, tf.newaxis], ranges[:, 1, tf.newaxis, tf.newaxis]
+        return self.network((frames - lowest) / tf.maximum(highest - lowest, _SMALLEST_RANGE))
+
+    def compute_output_spec(self, frames: Any, ranges: Any = None) -> Any:
+        return keras.KerasTensor((None, None, None, self.depth_voxels), "float32")

@@ -1,0 +1,71 @@
+"""A network as TFLite, for ai-edge-litert: one tile of fixed size, weights in three precisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.export.portable import portable_network
+from ds3d_tf.localization.network_files import NetworkFile
+from ds3d_tf.localization.tiles import halo
+from ds3d_tf.setup import Setup
+
+WEIGHTS = ("float32", "float16", "int8")
+
+
+def export_tflite(
+    model: Any,
+    setup: Setup,
+    mask_rad: np.ndarray,
+    file: str | Path,
+    *,
+    tile_px: tuple[int, int] | None = None,
+    weights: str = "float32",
+) -> NetworkFile:
+    """Write a network as TFLite, with its description beside it.
+
+    Args:
+        model: a ``LocalizationNet``.
+        setup: its ``Setup``.
+        mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
+        file: the ``.tflite`` to write.
+        tile_px: rows and columns, pixels, of the only input it will take; None: the setup's frames.
+        weights: "float32"; "float16", stored so and computed in float32; or "int8" with activations quantized on the
+            run by their own range (dynamic-range quantization).
+
+    Raises InputError for another model, a tile that is smaller than its borders, or unknown weights.
+    """
+    if weights not in WEIGHTS:
+        raise InputError(f"--weights {weights}: expected {', '.join(WEIGHTS)}")
+    tile_px = tile_px or (setup.volume.height_px, setup.volume.width_px)
+    network = portable_network(model, setup)
+    least = 2 * halo(model.reach_px, setup.learning.peak_radius_voxels) + 1
+    if min(tile_px) < least:
+        raise InputError(
+            f"--tile {tile_px[0]} {tile_px[1]}: too small; the borders alone take {least - 1} pixels, so each side "
+            f"needs at least {least}"
+        )
+    converter = _converter(network, tile_px)
+    if weights != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if weights == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    with silent_unless_it_fails():
+        content = converter.convert()
+    Path(file).write_bytes(content)
+    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.reach_px), weights, tile_px)
+    written.write()
+    return written
+
+
+def _converter(network: Any, tile_px: tuple[int, int]) -> Any:
+    specs = [tf.TensorSpec([1, *tile_px], tf.float32, name="frames")]
+    if len(network.inputs) == 2:
+        specs.append(tf.TensorSpec([1, 2], tf.float32, name="range"))
+    function = tf.function(lambda *inputs: network(list(inputs), training=False), input_signature=specs)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], network)

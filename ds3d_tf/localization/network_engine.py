@@ -1,0 +1,215 @@
+"""Tiles and peaks around a network that some other program evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.network_files import read_network_file
+from ds3d_tf.localization.runtimes import Network, open_network, precisions
+from ds3d_tf.localization.tiles import halo
+from ds3d_tf.localization.windows import Window, windows, windows_of_size
+from ds3d_tf.setup import Setup
+from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
+
+
+class NetworkEngine:
+    """An Engine around a function of raw frames and their ranges; its results are those of the whole frame.
+
+    The network is given parts of the frames; the peaks of all parts are put together as of one volume.
+    """
+
+    has_tiles = True
+
+    def __init__(
+        self,
+        network: Network,
+        setup: Setup,
+        mask_rad: np.ndarray,
+        reach_px: int,
+        *,
+        path: str | Path = "network",
+        size_px: tuple[int, int] | None = None,
+        precision: str = "float32",
+        fingerprint: Callable[[], str] | None = None,
+    ) -> None:
+        """Put the pieces together.
+
+        Args:
+            network: function of raw frames float32 ``[B, h, w]`` and their ranges float32 ``[B, 2]`` (smallest and
+                largest count of the whole frame) that returns the volume, float32 ``[B, 4h, 4w, D]``.
+            setup: its ``Setup``.
+            mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
+            reach_px: how far, in pixels, the network looks.
+            path: where it is, for messages.
+            size_px: rows and columns, pixels, of the only input it takes; None: any.
+            precision: "float32" or "bfloat16".
+            fingerprint: gives a checksum of the network.
+        """
+        self.network = network
+        self.setup = setup
+        self.mask = mask_rad
+        self.reach_px = reach_px
+        self.path = Path(path)
+        self.size_px = size_px
+        self.precision = precision
+        self._fingerprint = fingerprint
+
+    def fingerprint(self) -> str:
+        """Return a checksum of the network: equal for equal networks only."""
+        if self._fingerprint is None:
+            raise ValueError("fingerprint: this network has none")
+        return self._fingerprint()
+
+    def localize(
+        self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the emitters in each frame.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            threshold: smallest confidence, exclusive; None: the setup's.
+            radius_voxels: radius of a peak, voxels; None: the setup's.
+            tile: rows and columns, pixels, that are localized at a time; 0 for all.
+
+        Returns:
+            positions float32 ``[B, K, 3]`` (x, y, z), µm; confidence float32 ``[B, K]``; count int32 ``[B]``.
+
+        Raises InputError if the network's only size leaves nothing between the borders.
+        """
+        from ds3d_tf.localization.tiled_peaks import peaks_of_parts
+
+        frames = np.asarray(frames, np.float32)
+        learning, shape = self.setup.learning, (frames.shape[1], frames.shape[2])
+        threshold = learning.peak_threshold if threshold is None else threshold
+        radius = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
+        found = []
+        for window, volume in self._volumes(frames, self._windows(shape, tile, halo(self.reach_px, radius))):
+            corner = window.rows[0], window.columns[0]
+            box = [edge - corner[0] for edge in window.kept_rows] + [edge - corner[1] for edge in window.kept_columns]
+            found.append(self._maxima(volume, corner, box, threshold, radius))
+        full = [len(frames), VOXELS_PER_PIXEL * shape[0], VOXELS_PER_PIXEL * shape[1], self.setup.volume.depth_voxels]
+        voxels, confidence, count = peaks_of_parts(found, full, radius, learning.keep_single_z)
+        xyz_um = VoxelGrid.from_setup(self.setup).positions_um(voxels, shape)
+        return np.asarray(xyz_um), np.asarray(confidence), np.asarray(count)
+
+    def predict(
+        self, frames: Any, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """Return the network's output, or what the whole frame's would be in a part of it.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            rows: first and last (exclusive) row of the part, pixels; None: all.
+            columns: first and last (exclusive) column of the part, pixels; None: all.
+
+        Returns:
+            float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence.
+        """
+        frames = np.asarray(frames, np.float32)
+        shape = (frames.shape[1], frames.shape[2])
+        rows, columns = rows or (0, shape[0]), columns or (0, shape[1])
+        if self.size_px is None:
+            seen = [
+                (max(first - self.reach_px, 0), min(last + self.reach_px, length))
+                for (first, last), length in zip((rows, columns), shape, strict=True)
+            ]
+            parts = [Window(seen[0], seen[1], rows, columns)]
+        else:
+            parts = self._windows(shape, (0, 0), self.reach_px)
+        size = [VOXELS_PER_PIXEL * (last - first) for first, last in (rows, columns)]
+        result = np.zeros((len(frames), *size, self.setup.volume.depth_voxels), np.float32)
+        for window, volume in self._volumes(frames, parts):
+            kept = [
+                (max(first, start), min(last, end))
+                for (first, last), (start, end) in zip(
+                    (window.kept_rows, window.kept_columns), (rows, columns), strict=True
+                )
+            ]
+            if all(first < last for first, last in kept):
+                to, source = (
+                    tuple(
+                        slice(VOXELS_PER_PIXEL * (first - corner), VOXELS_PER_PIXEL * (last - corner))
+                        for (first, last), corner in zip(kept, corners, strict=True)
+                    )
+                    for corners in ((rows[0], columns[0]), (window.rows[0], window.columns[0]))
+                )
+                result[(slice(None), *to)] = np.asarray(volume)[(slice(None), *source)]
+        return result
+
+    def _windows(self, shape: tuple[int, int], tile: tuple[int, int], halo_px: int) -> list[Window]:
+        if self.size_px is None:
+            return windows(shape, tile, halo_px)
+        try:
+            return windows_of_size(shape, self.size_px, halo_px)
+        except ValueError as error:
+            height, width = self.size_px
+            raise InputError(
+                f"{self.path}: a network for {height}×{width} pixels of which {halo_px} at each border do not count "
+                f"cannot localize frames of {shape[0]}×{shape[1]}; export it with another --tile"
+            ) from error
+
+    def _volumes(self, frames: np.ndarray, parts: list[Window]) -> Iterator[tuple[Window, Any]]:
+        ranges = np.stack([frames.min((1, 2)), frames.max((1, 2))], axis=1)
+        for window in parts:
+            part = np.ascontiguousarray(frames[:, slice(*window.rows), slice(*window.columns)])
+            yield window, self.network(part, ranges)
+
+    def _maxima(
+        self, volume: Any, corner: tuple[int, int], box: list[int], threshold: float, radius: int
+    ) -> tuple[Any, ...]:
+        import tensorflow as tf
+
+        edges = [VOXELS_PER_PIXEL * edge for edge in box]
+        voxels, tied, offset, confidence = self._local_maxima(
+            volume, tf.constant(threshold, tf.float32), tf.constant(radius), tf.constant(edges)
+        )
+        shift = [0, VOXELS_PER_PIXEL * corner[0], VOXELS_PER_PIXEL * corner[1], 0]
+        return voxels + tf.constant(shift, tf.int64), tied, offset, confidence
+
+    @cached_property
+    def _local_maxima(self) -> Any:
+        """The search for maxima as one graph for parts of any size."""
+        import tensorflow as tf
+
+        from ds3d_tf.localization.peaks import local_maxima
+
+        specs = [
+            tf.TensorSpec([None, None, None, self.setup.volume.depth_voxels], tf.float32),
+            tf.TensorSpec([], tf.float32),
+            tf.TensorSpec([], tf.int32),
+            tf.TensorSpec([4], tf.int32),
+        ]
+        return tf.function(
+            lambda volume, threshold, radius, box: local_maxima(volume, threshold, radius, tuple(tf.unstack(box))),
+            input_signature=specs,
+            autograph=False,
+        )
+
+
+def open_network_engine(path: str | Path, precision: str = "float32") -> NetworkEngine:
+    """Return the engine of a network's file and its description.
+
+    Raises InputError if a file is missing or damaged, its runtime is not installed, or it has no such precision.
+    """
+    file = read_network_file(path)
+    if precision not in precisions(file):
+        raise InputError(
+            f"--precision {precision}: {path} is evaluated in {' and '.join(precisions(file))} only; "
+            "leave the option out, or use the SavedModel"
+        )
+    return NetworkEngine(
+        open_network(file, precision),
+        file.setup,
+        file.mask_rad,
+        file.reach_px,
+        path=file.path,
+        size_px=file.tile_px,
+        precision=precision,
+        fingerprint=file.fingerprint,
+    )
