@@ -168,6 +168,17 @@ def test_result_does_not_depend_on_the_chunk(monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def test_bfloat16_columns_with_negative_values_and_both_zeros():
+    # No network of ours predicts them, but nothing forbids them to whoever calls this.
+    volume = tf.cast(blobs(14, clip=np.inf) - 5.0, tf.bfloat16)
+    volume = tf.where(volume == -5.0, tf.cast(-0.0, tf.bfloat16), volume)
+    assert float(tf.reduce_min(volume)) < 0
+    plain = find_peaks(tf.cast(volume, tf.float32)[None], 7.0, 2)
+    assert int(plain[2][0]) > 3
+    for ours, theirs in zip(find_peaks(volume[None], 7.0, 2), plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_bfloat16_and_integer_threshold():
     volume = tf.cast(blobs(13, clip=np.inf), tf.bfloat16)
     found, _ = unpad(find_peaks(volume[None], 60, 4))
