@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
+from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 
 def label_volume(emitters: Any, grid: VoxelGrid, volume_shape: tuple[Any, ...]) -> Any:
@@ -17,14 +17,14 @@ def label_volume(emitters: Any, grid: VoxelGrid, volume_shape: tuple[Any, ...]) 
     Args:
         emitters: float32 ``[B, E, 4]``: x, y, z in µm and the label weight (0 = padding or not labelled).
         grid: the voxel grid, of ``volume_shape[-1]`` depth voxels.
-        volume_shape: ``(B, 4H, 4W, D)`` in voxels; numbers or scalar tensors.
+        volume_shape: ``(B, 4H, 4W, D)`` in voxels (4: the grid's voxels a pixel); numbers or scalar tensors.
 
     Returns:
         float32 ``[B, 4H, 4W, D]``, 0 or 1.
     """
     emitters = ops.cast(emitters, "float32")
     batch, rows, columns, depths = volume_shape
-    voxels = grid.voxels(emitters[..., :3], (rows // VOXELS_PER_PIXEL, columns // VOXELS_PER_PIXEL))
+    voxels = grid.voxels(emitters[..., :3], (rows // grid.voxels_per_pixel, columns // grid.voxels_per_pixel))
     limits = ops.stack([ops.cast(size, "int32") for size in (rows, columns, depths)])
     inside = ops.all((voxels >= 0) & (voxels < limits), axis=-1) & (emitters[..., 3] > 0)
     example = ops.broadcast_to(ops.cast(ops.arange(batch), "int32")[:, None, None], ops.shape(voxels[..., :1]))

@@ -57,6 +57,15 @@ class MaskSection(Section):
     )
     astigmatism_rad: FiniteFloat = Field(1.0, description="strength of `astigmatic`: radians rms of Noll index 6")
     learn: bool = Field(False, description="learn the mask end to end instead of training a localization network")
+    basis: Literal["pixels", "zernike"] = Field(
+        "pixels", description="what is learned: each pixel's phase, or coefficients of Zernike modes"
+    )
+    highest_mode: Annotated[int, Field(ge=4)] = Field(
+        55, description="last Noll index learned with `zernike`, from 4 on"
+    )
+    learning_rate: PositiveFloat | None = Field(
+        None, description="radians a step at most, about; null: `learning.learning_rate`"
+    )
 
 
 class OpticsSection(Section):

@@ -11,17 +11,16 @@ from ds3d_tf.simulation.random_numbers import standard_normal
 from ds3d_tf.simulation.seeds import derived_seed
 
 
-def differentiable_shot_noise(expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def differentiable_shot_noise(expected: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
     """Return I + sqrt(I)·N(0, 1): shot noise through which gradients pass, for learning a mask.
 
     Args:
         expected: float32 ``[B, H, W]``, counts.
-        seed: int64 ``[2]``, no unit.
+        normal: float32 ``[B, H, W]``, standard normal numbers, no unit.
 
     Returns:
         float32 ``[B, H, W]``, counts.
     """
-    normal = standard_normal(tf.shape(expected), seed)
     # sqrt has an infinite slope at 0, where a pixel has no noise anyway.
     return expected + tf.sqrt(tf.maximum(expected, 1e-6)) * normal
 
@@ -40,14 +39,31 @@ def read_noise(section: Any, background_section: Any, frames: tf.Tensor, seed: t
     """
     if section.kind == "none":
         return frames
-    batch = tf.shape(frames)[0]
+    return tf.maximum(frames + dark_counts(section, background_section, tf.shape(frames), frames.shape, seed), 0.0)
+
+
+def dark_counts(
+    section: Any, background_section: Any, shape: tf.Tensor, static_shape: tf.TensorShape, seed: tf.Tensor
+) -> tf.Tensor:
+    """Return baseline and read noise alone, before the clip at 0.
+
+    Args:
+        section: the setup's read noise section, of any kind but "none".
+        background_section: the setup's background section (centre and angle of a super-Gaussian σ).
+        shape: int ``[3]``: B, H, W in frames and pixels.
+        static_shape: the same as far as it is known when the graph is made.
+        seed: int64 ``[2]``, no unit.
+
+    Returns:
+        float32 ``[B, H, W]``, counts.
+    """
+    batch = shape[0]
     low, high = section.sigma_range
     if section.kind == "uniform":
         sigma = low + (high - low) * tf.random.stateless_uniform([batch, 1, 1], derived_seed(seed, 0))
     else:
-        shape = (frames.shape[1], frames.shape[2])
-        sigma = low + (high - low) * super_gaussian(background_section, batch, shape, derived_seed(seed, 0))
+        frame_shape = (static_shape[1], static_shape[2])
+        sigma = low + (high - low) * super_gaussian(background_section, batch, frame_shape, derived_seed(seed, 0))
     lowest, highest = section.baseline_range
     baseline = lowest + (highest - lowest) * tf.random.stateless_uniform([batch, 1, 1], derived_seed(seed, 1))
-    normal = standard_normal(tf.shape(frames), derived_seed(seed, 2))
-    return tf.maximum(frames + baseline + sigma * normal, 0.0)
+    return baseline + sigma * standard_normal(shape, derived_seed(seed, 2))

@@ -17,7 +17,8 @@ class VoxelGrid:
 
     x = y = 0 µm is the centre of pixel ``(height_px // 2, width_px // 2)`` of a frame. Convention
     ``pixel_area``: the 4×4 voxels of a pixel tile that pixel. ``half_pixel_shifted``: the grid of some
-    published DeepSTORM3D weights, whose voxel ``4 * (W // 2)`` begins at x = 0.
+    published DeepSTORM3D weights, whose voxel ``4 * (W // 2)`` begins at x = 0. While a mask is learned,
+    voxels are as wide as a pixel: ``voxels_per_pixel`` is 1.
     """
 
     pixel_um: float
@@ -25,6 +26,7 @@ class VoxelGrid:
     z_max_um: float
     depth_voxels: int
     convention: str = "pixel_area"
+    voxels_per_pixel: int = VOXELS_PER_PIXEL
 
     def __post_init__(self) -> None:
         if self.convention not in _HALF_PIXEL:
@@ -58,8 +60,8 @@ class VoxelGrid:
         """
         height, width = frame_shape
         x, y, z = xyz_um[..., 0], xyz_um[..., 1], xyz_um[..., 2]
-        column = VOXELS_PER_PIXEL * (x / self.pixel_um + self._centre(width, x))
-        row = VOXELS_PER_PIXEL * (y / self.pixel_um + self._centre(height, y))
+        column = self.voxels_per_pixel * (x / self.pixel_um + self._centre(width, x))
+        row = self.voxels_per_pixel * (y / self.pixel_um + self._centre(height, y))
         depth = (z - self.z_min_um) / self.depth_um
         return ops.cast(ops.floor(ops.stack([row, column, depth], axis=-1)), "int32")
 
@@ -76,8 +78,8 @@ class VoxelGrid:
         height, width = frame_shape
         voxels = ops.cast(voxels, "float32")
         row, column, depth = voxels[..., 0], voxels[..., 1], voxels[..., 2]
-        x = ((column + 0.5) / VOXELS_PER_PIXEL - self._centre(width, column)) * self.pixel_um
-        y = ((row + 0.5) / VOXELS_PER_PIXEL - self._centre(height, row)) * self.pixel_um
+        x = ((column + 0.5) / self.voxels_per_pixel - self._centre(width, column)) * self.pixel_um
+        y = ((row + 0.5) / self.voxels_per_pixel - self._centre(height, row)) * self.pixel_um
         z = (depth + 0.5) * self.depth_um + self.z_min_um
         return ops.stack([x, y, z], axis=-1)
 

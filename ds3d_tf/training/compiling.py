@@ -15,16 +15,17 @@ from ds3d_tf.simulation.voxel_grid import VoxelGrid
 COSINE_END = 0.01
 
 
-def compile_network(model: Any, setup: Any, jit_compile: bool | None = None) -> None:
-    """Give a LocalizationNet the optimizer, loss and metric of a ``Setup``, for training with Keras.
+def compile_network(model: Any, setup: Any, jit_compile: bool | None = None, grid: VoxelGrid | None = None) -> None:
+    """Give a network the optimizer, loss and metric of a ``Setup``, for training with Keras.
 
     Args:
-        model: the LocalizationNet.
+        model: a LocalizationNet, or a network of another voxel grid.
         setup: its ``Setup``.
         jit_compile: whether XLA compiles the training step; None: only if there is a GPU. On a CPU, XLA's
             convolutions take several times as long as TensorFlow's own.
+        grid: the network's voxels; the setup's if None.
     """
-    grid, scale = VoxelGrid.from_setup(setup), setup.learning.scaling_factor
+    grid, scale = grid or VoxelGrid.from_setup(setup), setup.learning.scaling_factor
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate(setup)),
         loss=VolumeLoss(grid, scale),

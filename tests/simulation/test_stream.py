@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ds3d_tf.setup import load_setup
+from ds3d_tf.simulation.imaging_stream import imaging_dataset
 from ds3d_tf.simulation.stream import (
     GROUP_FRAMES,
-    emitter_dataset,
     simulate_frames,
     training_dataset,
 )
@@ -88,11 +88,27 @@ def test_epochs_are_fresh_unless_told_otherwise(setup):
 
 
 def test_emitters_without_frames_are_the_same_emitters(setup):
-    emitters = next(iter(emitter_dataset(setup, batch_size=21)))
-    _, rows = _all(training_dataset(setup))
-    assert np.array_equal(emitters.xyz_um, rows[..., :3])
-    assert np.array_equal(emitters.labelled, rows[..., 3] > 0)
-    assert emitters.photons.shape == emitters.blur_sigma_px.shape == (21, 6)
+    parts, emitters = next(iter(imaging_dataset(setup, batch_size=21)))
+    frames, rows = _all(training_dataset(setup))
+    assert np.array_equal(emitters, rows)
+    assert np.array_equal(parts["xyz_um"], rows[..., :3])
+    assert parts["photons"].shape == parts["blur_sigma_px"].shape == (21, 6)
+    for name in ("background", "shot_noise", "dark_counts"):
+        assert parts[name].shape == frames.shape
+
+
+def test_background_and_noise_without_frames_are_the_same(setup):
+    """Without emitters a frame is its background with noise: Poisson's own law, or the mean of the approximate one."""
+    import tensorflow as tf
+
+    bright = setup.replace({"background.level": 1e4, "background.kind": "uniform", "normalization.kind": "factors"})
+    parts, _ = next(iter(imaging_dataset(bright, batch_size=21)))
+    dark = lambda xyz_um, photons, blur_sigma_px: tf.zeros([8, 24, 28])  # noqa: E731
+    counts = _all(training_dataset(bright, renderer=dark))[0] * bright.normalization.divide
+    made = parts["background"] + 100 * parts["shot_noise"] + parts["dark_counts"]
+    # both laws are made of the same normal numbers and agree but for rounding and Poisson's small skewness
+    assert np.abs(counts - made).max() < 8
+    assert np.abs(np.mean(counts - made)) < 0.1
 
 
 def test_another_renderer_can_be_swapped_in(setup):
