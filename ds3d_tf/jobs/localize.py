@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,10 @@ import numpy as np
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
-from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
-from ds3d_tf.jobs.finished_frames import Finished, Work, check_dask, localized_by_dask, localized_here
+from ds3d_tf.jobs.finished_frames import Work, check_dask, localized_by_dask, localized_here
+from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames import FrameSource
@@ -28,41 +26,6 @@ if TYPE_CHECKING:
     from ds3d_tf.localization.localizer import Localizer
 
 PLOTTED_FRAMES = 3
-
-
-@dataclass(frozen=True)
-class LocalizedRecording:
-    """What became of a recording.
-
-    ``resumed_at`` frames had been done by an earlier, interrupted run; ``seconds`` is the time of this one;
-    ``damaged`` holds one sentence for each frame left out.
-    """
-
-    table: Path
-    frames: int
-    localizations: int
-    median_confidence: float | None
-    seconds: float
-    resumed_at: int
-    damaged: list[str] = field(default_factory=list)
-    figures: list[Path] = field(default_factory=list)
-
-    def summary(self) -> str:
-        """Return what a person wants to know about it, a few lines."""
-        done = self.frames - self.resumed_at
-        each = self.localizations / max(self.frames - len(self.damaged), 1)
-        lines = [
-            f"{self.localizations} localizations in {self.frames} frames ({each:.3g} a frame)"
-            + ("" if self.median_confidence is None else f", median confidence {self.median_confidence:.0f}"),
-            f"{done} frames in {self.seconds:.1f} s ({done / max(self.seconds, 1e-9):.3g} frames/s)"
-            + (f" after {self.resumed_at} of an earlier run" if self.resumed_at else ""),
-        ]
-        if self.damaged:
-            lines.append(f"{len(self.damaged)} damaged frames left out, named in {self.table.with_suffix('.log')}")
-        lines.append(f"table: {self.table}")
-        if self.figures:
-            lines.append(f"figures: {self.figures[0].parent}/")
-        return "\n".join(lines)
 
 
 def localize(
@@ -156,32 +119,12 @@ def _localize(
     figures: Path | None,
     dask: str | None,
 ) -> LocalizedRecording:
-    from ds3d_tf.localization.table_formats import finish_table, median_confidence
-
-    resumed_at, begin = table.next_frame, time.perf_counter()
     if dask is None:
-        finished = localized_here(work, source, localizer, resumed_at)
+        finished = localized_here(work, source, localizer, table.next_frame)
     else:
-        finished = localized_by_dask(work, dask, resumed_at, len(source))
-    _run(finished, source, table, localizer.setup)
-    seconds = time.perf_counter() - begin
-    table.commit()
-    confidence = median_confidence(table.rows_file)
-    drawn = _draw(figures, localizer, source, table.rows_file) if figures else []
-    _write_log(out, table.damaged)
-    finish_table(table.rows_file, out, source.shape, localizer.setup, len(source))
-    result = LocalizedRecording(
-        table=out,
-        frames=len(source),
-        localizations=table.rows,
-        median_confidence=confidence,
-        seconds=seconds,
-        resumed_at=resumed_at,
-        damaged=list(table.damaged.values()),
-        figures=drawn,
-    )
-    table.discard()
-    return result
+        finished = localized_by_dask(work, dask, table.next_frame, len(source))
+    draw = (lambda rows_file: _draw(figures, localizer, source, rows_file)) if figures else None
+    return fill_table(finished, source, table, localizer.setup, out, draw)
 
 
 def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
@@ -197,48 +140,6 @@ def checked_options(setup: Any, threshold: float | None, radius_voxels: int | No
     if radius_voxels < 1:
         raise InputError(f"--radius {radius_voxels}: expected 1 voxel or more")
     return float(threshold), int(radius_voxels)
-
-
-def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any) -> None:
-    """Add the rows of finished frames to the table as they come."""
-    from ds3d_tf.localization.tables import to_table
-
-    messages = console.messages()
-    if table.next_frame:
-        messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
-    try:
-        with PatientInterrupt() as interrupt, console.progress("frames") as bar:
-            task = bar.add_task("localizing", total=len(source), completed=table.next_frame)
-            for part in finished:
-                for reason in part.damaged.values():
-                    messages.print(f"left out: {reason}", soft_wrap=True)
-                rows = to_table(part.numbers, part.rows[:, :3], part.rows[:, 3], source.shape, setup)
-                table.append(rows, part.next_frame, part.damaged)
-                bar.update(task, completed=part.next_frame)
-                interrupt.check()
-    except KeyboardInterrupt:
-        table.commit()
-        messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)
-        raise
-    except InputError as error:
-        # Nothing is left of a job that failed at once; one that ran for long keeps what it has.
-        if not table.on_disk or "cannot write" in str(error):
-            raise
-        table.commit()
-        raise InputError(
-            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on "
-            "(--skip-damaged leaves damaged frames out)"
-        ) from error
-
-
-def _write_log(out: Path, damaged: dict[int, str]) -> None:
-    """Name the frames left out in a log beside the table, if there are any."""
-    from ds3d_tf.common.files import whole_file
-
-    if damaged:
-        lines = [f"frame {index + 1} left out: {reason}" for index, reason in sorted(damaged.items())]
-        with whole_file(out.with_suffix(".log")) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:
