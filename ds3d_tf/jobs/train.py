@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.jobs.resumed import resumed_run
 from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
 from ds3d_tf.jobs.starting_point import announce_start, prepare_network, with_absolute_start
 from ds3d_tf.setup import Setup
@@ -78,7 +79,7 @@ def train(
     start: Checkpoint | None = None
     setup = with_absolute_start(setup) if setup is not None else None
     if resume or (setup is not None and setup.resuming.resume):
-        setup, start = _resumed(setup, Path(out))
+        setup, start = resumed_run(setup, Path(out))
         out = Path(out)
     else:
         if setup is None:
@@ -143,34 +144,9 @@ def train(
     return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, evaluation.figures)
 
 
-def _resumed(setup: Setup | None, out: Path) -> tuple[Setup, Checkpoint]:
-    """Return the setup and the checkpoint of the run to go on with; refuse those of another setup."""
-    from ds3d_tf.setup import load_setup
-    from ds3d_tf.training.checkpoint import differences, read_checkpoint
-
-    checkpoint = read_checkpoint(out / "checkpoint.npz")
-    own = load_setup(out / "setup.yaml")
-    if setup is None:
-        return own, checkpoint
-    # The mask's name differs in the run's own copy, and a run may be made longer where its schedule allows it.
-    same: dict[str, Any] = {
-        "resuming.resume": own.resuming.resume,
-        "resuming.epochs": own.resuming.epochs,
-        "mask.source": own.mask.source,
-        "mask.size_px": own.mask.size_px,
-        "mask.zernike_rad": own.mask.zernike_rad,
-    }
-    if own.learning.schedule == "plateau":
-        same["learning.epochs"] = setup.learning.epochs
-    changed = differences(setup.replace(same).model_dump(mode="json"), own.replace(same).model_dump(mode="json"))
-    if changed:
-        raise InputError(f"{out}: the run of another setup ({'; '.join(changed)}); resume it with its own setup.yaml")
-    return own.replace({"learning.epochs": setup.learning.epochs}), checkpoint
-
-
 def _check(setup: Setup) -> None:
     if setup.mask.learn:
         raise InputError(
-            f"{setup.name}: mask.learn is true, but this version trains localization networks only; "
-            "add --set mask.learn=false"
+            f"{setup.name}: mask.learn is true, but this trains localization networks; use tools/learn_mask.py, or add "
+            "--set mask.learn=false"
         )
