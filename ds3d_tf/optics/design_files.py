@@ -100,12 +100,13 @@ def write_design(
     designed_setup(setup, designed).save(folder / "setup.yaml")
     record = design_record(setup, conditions, options, designed, bounds)
     (folder / "design.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=100), encoding="utf-8")
-    draw_design(folder / "design.png", setup, conditions, designed.mask_rad, z_um, bounds, images)
+    title = f"{setup.name}: mask of smallest mean bound"
+    draw_design(folder / "design.png", title, conditions, designed.mask_rad, z_um, bounds, images)
 
 
 def draw_design(
     path: Path,
-    setup: Setup,
+    title: str,
     conditions: Conditions,
     mask_rad: np.ndarray,
     z_um: np.ndarray,
@@ -116,7 +117,7 @@ def draw_design(
 
     Args:
         path: the PNG to write.
-        setup: names the figure.
+        title: what is shown, without the conditions.
         conditions: of the emitter.
         mask_rad: float ``[N, N]``, rad.
         z_um: float ``[E]``, heights of the bounds, µm.
@@ -127,8 +128,8 @@ def draw_design(
 
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     figure.suptitle(
-        f"{setup.name}: mask of smallest mean bound at {conditions.photons:.0f} photons, background "
-        f"{conditions.background:.3g}, read noise {conditions.read_noise:.3g} counts",
+        f"{title}; bounds at {conditions.photons:.0f} photons, background {conditions.background:.3g}, "
+        f"read noise {conditions.read_noise:.3g} counts",
         fontsize=10,
     )
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.4, 1]).flat  # type: ignore[union-attr]
