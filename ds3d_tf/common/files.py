@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ds3d_tf.common.errors import InputError
@@ -73,6 +73,29 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_files(paths: Sequence[str | Path]) -> Iterator[Path]:
+    """Yield a temporary folder; what is in it under the names of ``paths`` takes their places when the block ends well.
+
+    The first path takes its place last. Raises InputError if a file cannot be written.
+    """
+    targets = [Path(path) for path in paths]
+    folder = targets[0].parent
+    temporary = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        yield temporary
+        for target in reversed(targets):
+            (temporary / target.name).chmod(0o666 & ~_umask())
+            os.replace(temporary / target.name, target)
+    except OSError as error:
+        raise InputError(f"cannot write {targets[0]}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

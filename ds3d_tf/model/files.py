@@ -9,6 +9,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
 
 NETWORK_FILE = "model.keras"
@@ -54,12 +55,19 @@ def save_setup_and_mask(folder: str | Path, setup: Setup, mask_rad: np.ndarray) 
         temporary.write_text(travelling.to_yaml(), encoding="utf-8")
 
 
+def find_model_folder(folder: str | Path) -> Path:
+    """Return the folder that holds the model's files: ``folder`` itself, or the highest of its numbered versions."""
+    folder = Path(folder).expanduser()
+    return folder if (folder / NETWORK_FILE).is_file() else highest_version(folder, NETWORK_FILE) or folder
+
+
 def load_model_folder(folder: str | Path) -> tuple[Any, Setup, np.ndarray]:
     """Return the Keras model, the ``Setup`` and the mask (float64 ``[N, N]``, radians) of a model folder.
 
+    Of a folder of numbered versions it is the highest.
     Raises InputError if the folder is none, or a file in it is missing or damaged.
     """
-    folder = Path(folder).expanduser()
+    folder = find_model_folder(folder)
     if not folder.is_dir():
         problem = "a file, not a model folder" if folder.exists() else "no such model folder"
         raise InputError(f"{folder}: {problem}; give the folder that train or import_weights wrote")

@@ -1,0 +1,52 @@
+"""A recording small enough to travel with a model, and what the model finds in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from ds3d_tf.localization.localizer import Localizer
+from ds3d_tf.localization.tables import to_table, write_table
+from ds3d_tf.simulation.dataset import truth_table
+from ds3d_tf.simulation.stream import simulate_frames
+
+FRAMES_TIFF, FRAMES_NUMPY, TABLE, TRUTH = "frames.tif", "frames.npy", "localizations.csv", "truth.csv"
+_LARGEST_INTEGER = np.iinfo(np.uint16).max
+
+
+def write_sample(
+    folder: str | Path,
+    localizer: Localizer,
+    frames: Sequence[np.ndarray] | None = None,
+    *,
+    count: int = 10,
+    seed: int = 0,
+) -> None:
+    """Write frames as TIFF and, for readers that have nothing but NumPy, as ``.npy``, with the table of molecules.
+
+    Args:
+        folder: where to; made if need be.
+        localizer: the model.
+        frames: float32 ``[H, W]`` (row, column) each, raw counts; None: simulated ones, with their truth.
+        count: number of simulated frames.
+        seed: of the simulation.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if frames is None:
+        simulated = simulate_frames(localizer.setup, count, seed)
+        frames = list(simulated.frames)
+        truth_table(simulated).to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
+    stack = np.stack([np.asarray(frame, np.float32) for frame in frames])
+    if stack.min() >= 0 and stack.max() <= _LARGEST_INTEGER:
+        stack = np.rint(stack).astype(np.uint16)
+    tifffile.imwrite(folder / FRAMES_TIFF, stack, photometric="minisblack")
+    np.save(folder / FRAMES_NUMPY, stack)
+    found = [localizer.localize(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
+    numbers = np.repeat(np.arange(1, len(found) + 1), [len(rows) for rows in found])
+    rows = np.concatenate(found)
+    table = to_table(numbers, rows[:, :3], rows[:, 3], stack.shape[1:], localizer.setup)
+    write_table(folder / TABLE, table)

@@ -1,0 +1,253 @@
+"""The job of tools/export.py: a trained model in a format for others, checked before it is written."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ds3d_tf.common import console
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import refuse_existing, whole_files, whole_folder
+from ds3d_tf.common.versions import next_version
+
+if TYPE_CHECKING:
+    from ds3d_tf.export.agreement import Agreement
+    from ds3d_tf.localization.localizer import Localizer
+    from ds3d_tf.setup import Setup
+
+ENDINGS = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
+FORMATS = ("saved_model", *ENDINGS, "bioimageio")
+# Smallest share of localizations, within a distance in nm of the Keras model's.
+BARS = {"float32": (0.999, 0.5), "float16": (0.99, 5.0)}
+CHECKED_FRAMES = 8
+SAMPLE_FRAMES = 10
+SEED = 2020
+AGREEMENT_FILE, SAMPLE_FOLDER = "agreement.json", "sample"
+# What a run folder may hold that a user of the model wants to see.
+_COMPANIONS = ("card.md", "history.csv", "evaluation/metrics.json")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: its place, size and agreement with the Keras model."""
+
+    path: Path
+    format: str
+    weights: str
+    megabytes: float
+    agreement: Agreement | None
+
+    def summary(self) -> str:
+        """Return what a person wants to know about it, a few lines."""
+        lines = [] if self.agreement is None else [self.agreement.summary()]
+        return "\n".join([*lines, f"{self.format}, {self.weights}, {self.megabytes:.2f} MB: {self.path}"])
+
+
+def export(
+    run: str | Path,
+    to: str,
+    out: str | Path,
+    *,
+    frames: str | Path | None = None,
+    check: int = CHECKED_FRAMES,
+    weights: str = "float32",
+    tile_px: tuple[int, int] | None = None,
+    sample: int = SAMPLE_FRAMES,
+    memory_gb: float | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a model in another format if its localizations are the Keras model's.
+
+    Args:
+        run: a run folder, the folder of imported weights, or a folder of numbered versions.
+        to: "saved_model" (a new version in the folder ``out``), "tflite", "onnx", "openvino" or "bioimageio".
+        out: folder or file to write.
+        frames: a recording to compare on; frames simulated by the model's own setup if None.
+        check: number of frames to compare on.
+        weights: for TFLite: "float32", "float16" or "int8"; the last is measured, not judged.
+        tile_px: for TFLite: rows and columns of the network's only input; the setup's frames if None.
+        sample: for SavedModels: number of frames of the sample recording beside it, 0 for none.
+        memory_gb: memory of the process while comparing; the Localizer's own if None.
+        overwrite: whether to replace an earlier file.
+
+    Raises InputError for a model, recording, option or output that cannot be used, and if the exported model's
+    localizations are not the Keras model's.
+    """
+    _check_options(to, weights, tile_px, check, sample)
+    out = _checked_output(to, Path(out), overwrite)
+
+    from ds3d_tf.export.agreement import keras_localizer
+    from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB
+    from ds3d_tf.model.files import find_model_folder, load_model_folder
+
+    model, setup, mask_rad = load_model_folder(run)
+    memory_gb = DEFAULT_MEMORY_GB if memory_gb is None else memory_gb
+    recording = _first_frames(frames, setup, check)
+    reference = keras_localizer(model, setup, mask_rad, memory_gb)
+    parts = _Parts(find_model_folder(run), model, setup, mask_rad, recording, reference, memory_gb, weights)
+    if to == "saved_model":
+        return _versioned(parts, out, frames, sample)
+    if to == "bioimageio":
+        return _bioimageio(parts, out)
+    return _network_file(parts, to, out, tile_px)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What every format is made of and compared with."""
+
+    run: Path
+    model: Any
+    setup: Setup
+    mask_rad: np.ndarray
+    frames: list[np.ndarray]
+    reference: Localizer
+    memory_gb: float
+    weights: str
+
+    def agreement(self, exported: str | Path) -> Agreement:
+        """Compare, and refuse what is too far away."""
+        from ds3d_tf.export.agreement import compare
+        from ds3d_tf.localization.localizer import Localizer
+
+        localizer = Localizer(exported, memory_gb=self.memory_gb)
+        localizer.check_shape(self.frames[0].shape, "--frames")
+        with console.progress() as bar:
+            task = bar.add_task("comparing", total=len(self.frames))
+            result = compare(self.reference, localizer, self.frames, lambda: bar.advance(task))
+        if self.weights in BARS:
+            share, distance_nm = BARS[self.weights]
+            if result.share(distance_nm) < share:
+                raise InputError(
+                    f"not written: only {result.share(distance_nm):.2%} of {result.localizations} localizations are within "
+                    f"{distance_nm:g} nm of the Keras model's, expected {share:.1%} or more; more frames (--check) tell "
+                    "whether it is chance, float32 weights are nearer"
+                )
+        return result
+
+
+def _network_file(parts: _Parts, to: str, out: Path, tile_px: tuple[int, int] | None) -> Exported:
+    """Write one file, and its description, for another runtime."""
+    from dataclasses import replace
+
+    from ds3d_tf.localization import network_files
+
+    if to == "tflite":
+        from ds3d_tf.export.tflite import export_tflite as write
+
+        options: dict[str, Any] = {"tile_px": tile_px, "weights": parts.weights}
+    else:
+        options = {}
+        if to == "onnx":
+            from ds3d_tf.export.onnx import export_onnx as write
+        else:
+            from ds3d_tf.export.openvino import export_openvino as write
+    names = [*network_files.parts(out), network_files.description_file(out)]
+    with whole_files(names) as temporary:
+        file = write(parts.model, parts.setup, parts.mask_rad, temporary / out.name, **options)
+        agreement = _timed(parts, file.path, parts.agreement(file.path))
+        replace(file, agreement=agreement.facts()).write()
+    return Exported(out, to, parts.weights, _megabytes(network_files.parts(out)), agreement)
+
+
+def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
+    """Add the time of the network beside that of the same network in TensorFlow."""
+    from dataclasses import replace
+
+    import tensorflow as tf
+
+    from ds3d_tf.export.agreement import side_by_side
+    from ds3d_tf.export.portable import portable_network
+    from ds3d_tf.localization.network_engine import open_network_engine
+
+    engine = open_network_engine(path)
+    volume = parts.setup.volume
+    size = engine.size_px or (max(volume.height_px, engine.reach_px), max(volume.width_px, engine.reach_px))
+    frame = np.resize(parts.frames[0], size)[np.newaxis]
+    ranges = np.array([[frame.min(), frame.max()]], np.float32)
+    network = portable_network(parts.model, parts.setup)
+    call = tf.function(lambda inputs: network(inputs, training=False))
+    inputs = [tf.constant(frame), tf.constant(ranges)][: len(network.inputs)]
+    seconds, tensorflow_seconds = side_by_side(lambda: engine.network(frame, ranges), lambda: call(inputs).numpy())
+    return replace(agreement, seconds=seconds, tensorflow_seconds=tensorflow_seconds, timed_px=size)
+
+
+def _versioned(parts: _Parts, out: Path, frames: str | Path | None, sample: int) -> Exported:
+    """Write the next version: a SavedModel for servers, with what our tools and people want beside it."""
+    from ds3d_tf.export.sample import write_sample
+    from ds3d_tf.export.saved_model import export_saved_model
+    from ds3d_tf.localization.localizer import Localizer
+    from ds3d_tf.model.files import save_model_folder
+
+    folder = next_version(out)
+    with whole_folder(folder) as temporary:
+        export_saved_model(parts.model, parts.setup, parts.mask_rad, temporary)
+        agreement = parts.agreement(temporary)
+        save_model_folder(temporary, parts.model, parts.setup, parts.mask_rad)
+        (temporary / AGREEMENT_FILE).write_text(json.dumps(agreement.facts(), indent=1) + "\n", encoding="utf-8")
+        for name in _COMPANIONS:
+            if (parts.run / name).is_file():
+                shutil.copyfile(parts.run / name, temporary / Path(name).name)
+        if sample:
+            localizer = Localizer(temporary, memory_gb=parts.memory_gb)
+            given = None if frames is None else _first_frames(frames, parts.setup, sample)
+            write_sample(temporary / SAMPLE_FOLDER, localizer, given, count=sample, seed=SEED)
+    return Exported(folder, "saved_model", "float32", _megabytes(folder.rglob("*")), agreement)
+
+
+def _bioimageio(parts: _Parts, out: Path) -> Exported:
+    """Write a package for the BioImage Model Zoo."""
+    from ds3d_tf.export.bioimageio import export_bioimageio
+
+    export_bioimageio(parts.model, parts.setup, parts.mask_rad, out, frames=parts.frames, run=parts.run)
+    return Exported(out, "bioimageio", "float32", _megabytes([out]), None)
+
+
+def _check_options(to: str, weights: str, tile_px: tuple[int, int] | None, check: int, sample: int) -> None:
+    if to not in FORMATS:
+        raise InputError(f"--to {to}: expected {', '.join(FORMATS)}")
+    if weights not in (*BARS, "int8"):
+        raise InputError(f"--weights {weights}: expected {', '.join((*BARS, 'int8'))}")
+    if to != "tflite" and weights != "float32":
+        raise InputError(f"--weights {weights}: for --to tflite only; {to} keeps float32")
+    if to != "tflite" and tile_px is not None:
+        raise InputError(f"--tile: for --to tflite only; {to} takes frames of any size")
+    if tile_px is not None and min(tile_px) < 1:
+        raise InputError(f"--tile {tile_px[0]} {tile_px[1]}: expected rows and columns in pixels, 1 or more")
+    if check < 1:
+        raise InputError(f"--check {check}: expected 1 frame or more")
+    if sample < 0:
+        raise InputError(f"--sample {sample}: expected 0 frames or more")
+
+
+def _checked_output(to: str, out: Path, overwrite: bool) -> Path:
+    """Return where to write, or refuse it before anything is computed."""
+    if to == "saved_model":
+        refuse_existing(out / "1", overwrite=True)
+        if (out / "saved_model.pb").exists():
+            raise InputError(f"{out} is a SavedModel, not a folder of numbered versions; choose another name")
+        return out
+    if to in ENDINGS and out.suffix.lower() != ENDINGS[to]:
+        raise InputError(f"--out {out}: expected a name that ends in {ENDINGS[to]} for {to}")
+    return refuse_existing(out, overwrite)
+
+
+def _first_frames(recording: str | Path | None, setup: Setup, count: int) -> list[np.ndarray]:
+    """Return float32 ``[H, W]`` raw frames: the first of a recording, or simulated ones."""
+    if recording is None:
+        from ds3d_tf.simulation.stream import simulate_frames
+
+        return list(np.asarray(simulate_frames(setup, count, SEED).frames, np.float32))
+    from ds3d_tf.localization.frames import open_frames
+
+    return [np.asarray(frame, np.float32) for frame in itertools.islice(open_frames(recording), count)]
+
+
+def _megabytes(paths: Any) -> float:
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
