@@ -1,0 +1,80 @@
+"""The chief of a search in several processes: it hands out the trials that workers ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+from ds3d_tf.common.errors import InputError
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class Chief:
+    """keras-tuner's oracle as a gRPC service.
+
+    Args:
+        oracle: from ``build_oracle``.
+        address: ``host:port``; port 0 takes a free one.
+
+    Attributes:
+        port: the port that workers ask at.
+
+    Raises InputError if the address cannot be used.
+    """
+
+    def __init__(self, oracle: Any, address: str) -> None:
+        import grpc
+        from keras_tuner.src import protos
+        from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+        self.oracle = oracle
+        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+        self._servicer = OracleServicer(oracle)
+        protos.get_service_grpc().add_OracleServicer_to_server(self._servicer, self._server)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            self.port = 0
+        if not self.port:
+            raise InputError(
+                f"the chief cannot listen at {address}; KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT must be an "
+                "address of this machine and a free port"
+            )
+
+    def serve(self, look: Callable[[], bool]) -> None:
+        """Serve as long as ``look()``, called now and then, returns True."""
+        self._server.start()
+        try:
+            while look():
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        finally:
+            # Lets the last answer reach its worker.
+            self._server.stop(grace=2).wait()
+
+    def over(self) -> bool:
+        """Return whether there are no more trials and every worker that has asked for one has been told so."""
+        return self._servicer.stop_triggered and not self.oracle.ongoing_trials and not self.oracle.tuner_ids
+
+
+def wait_for_chief(address: str, seconds: float) -> None:
+    """Wait until a chief answers, and let no later question to it take longer than that.
+
+    Raises InputError if none does in time.
+    """
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    oracle_client.TIMEOUT = seconds
+    channel = grpc.insecure_channel(address)
+    try:
+        grpc.channel_ready_future(channel).result(timeout=seconds)
+    except grpc.FutureTimeoutError:
+        raise InputError(
+            f"no chief answers at {address}; start one with KERASTUNER_TUNER_ID=chief and the same address, unless the "
+            "search is over"
+        ) from None
+    finally:
+        channel.close()
