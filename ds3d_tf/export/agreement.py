@@ -55,8 +55,8 @@ class Agreement:
         """Return a few lines for a person."""
         near = ", ".join(f"{share:.2%} within {distance}" for distance, share in self.within.items())
         lines = [
-            f"{self.localizations} localizations in {self.frames} frames of {self.frame_px[0]}×{self.frame_px[1]}: {near}"
-            f"; {self.lost} lost, {self.added} added, largest shift {self.largest_shift_nm:.3g} nm",
+            f"{self.localizations} localizations in {self.frames} frames of {self.frame_px[0]}×{self.frame_px[1]}: "
+            f"{near}; {self.lost} lost, {self.added} added, largest shift {self.largest_shift_nm:.3g} nm",
             f"largest difference of a voxel's confidence: {self.largest_difference:.3g} of {self.scaling_factor:g}",
         ]
         if self.seconds is not None and self.tensorflow_seconds is not None and self.timed_px is not None:
@@ -123,7 +123,8 @@ def compare(
     total = sum(map(len, expected))
     if not total:
         raise InputError(
-            f"the model finds nothing in {len(frames)} frames to compare with; give others by --frames, or more by --check"
+            f"the model finds nothing in the {len(frames)} frames to compare on; give others by --frames, "
+            "or more by --check"
         )
     most = max(total, sum(map(len, found)))
     within = {f"{near:g} nm": _pairs(expected, found, near / 1000)[0] / most for near in NEAR_NM}

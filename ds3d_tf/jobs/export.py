@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,41 +127,43 @@ class _Parts:
             share, distance_nm = BARS[self.weights]
             if result.share(distance_nm) < share:
                 raise InputError(
-                    f"not written: only {result.share(distance_nm):.2%} of {result.localizations} localizations are within "
-                    f"{distance_nm:g} nm of the Keras model's, expected {share:.1%} or more; more frames (--check) tell "
-                    "whether it is chance, float32 weights are nearer"
+                    f"not written: only {result.share(distance_nm):.2%} of {result.localizations} localizations are "
+                    f"within {distance_nm:g} nm of the Keras model's, expected {share:.1%} or more; --check with more "
+                    "frames tells whether it is chance"
                 )
         return result
 
 
 def _network_file(parts: _Parts, to: str, out: Path, tile_px: tuple[int, int] | None) -> Exported:
     """Write one file, and its description, for another runtime."""
-    from dataclasses import replace
-
     from ds3d_tf.localization import network_files
 
-    if to == "tflite":
-        from ds3d_tf.export.tflite import export_tflite as write
-
-        options: dict[str, Any] = {"tile_px": tile_px, "weights": parts.weights}
-    else:
-        options = {}
-        if to == "onnx":
-            from ds3d_tf.export.onnx import export_onnx as write
-        else:
-            from ds3d_tf.export.openvino import export_openvino as write
+    write = _writer(to, parts.weights, tile_px)
     names = [*network_files.parts(out), network_files.description_file(out)]
     with whole_files(names) as temporary:
-        file = write(parts.model, parts.setup, parts.mask_rad, temporary / out.name, **options)
+        file = write(parts.model, parts.setup, parts.mask_rad, temporary / out.name)
         agreement = _timed(parts, file.path, parts.agreement(file.path))
         replace(file, agreement=agreement.facts()).write()
     return Exported(out, to, parts.weights, _megabytes(network_files.parts(out)), agreement)
 
 
+def _writer(to: str, weights: str, tile_px: tuple[int, int] | None) -> Callable[..., Any]:
+    """Return the function of model, setup, mask and file that writes the format."""
+    if to == "tflite":
+        from ds3d_tf.export.tflite import export_tflite
+
+        return partial(export_tflite, tile_px=tile_px, weights=weights)
+    if to == "onnx":
+        from ds3d_tf.export.onnx import export_onnx
+
+        return export_onnx
+    from ds3d_tf.export.openvino import export_openvino
+
+    return export_openvino
+
+
 def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
     """Add the time of the network beside that of the same network in TensorFlow."""
-    from dataclasses import replace
-
     import tensorflow as tf
 
     from ds3d_tf.export.agreement import side_by_side
