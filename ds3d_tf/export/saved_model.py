@@ -50,7 +50,13 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
     size = int(np.shape(mask)[0])
     travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
     reach = getattr(model, "reach_px", None)
-    network = {"reach_px": None if reach is None else int(reach), "precisions": _precisions(model)}
+    network = {
+        "reach_px": None if reach is None else int(reach),
+        "precisions": _precisions(model),
+        # For readers without YAML: what a table in nm needs.
+        "pixel_nm": 1000 * setup.optics.pixel_um,
+        "z_min_nm": 1000 * setup.volume.z_min_um,
+    }
     facts = {"setup_yaml": travelling.to_yaml(), "network_json": json.dumps(network, indent=1) + "\n"}
     module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
