@@ -75,10 +75,10 @@ def _images(shape: tuple[int, ...], xyz_um: np.ndarray, setup: Any, mask: np.nda
     """Return the images of one photon of each emitter as sparse columns ``[H·W, chunk]``."""
     from scipy.sparse import csr_array
 
-    from ds3d_tf.optics.renderer import ExactRenderer
+    from ds3d_tf.optics.exact import exact_renderer
 
     volume = setup.volume.model_copy(update={"height_px": shape[0], "width_px": shape[1]})
-    renderer = ExactRenderer(setup.optics, volume, mask)
+    renderer = exact_renderer(setup.optics, volume, mask)
     blur = float(np.mean(setup.blur.sigma_range_px))
     columns = []
     for start in range(0, len(xyz_um), _CHUNK_EMITTERS):

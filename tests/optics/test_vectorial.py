@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 from scipy.special import j0, j1, jv
 
+from ds3d_tf.jobs.simulate import simulate
+from ds3d_tf.localization.regenerate import regenerate
+from ds3d_tf.optics.crlb import localization_bound
 from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.fast_renderer import FastRenderer
+from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.optics.renderer import ExactRenderer
 from ds3d_tf.optics.vectorial import VectorialRenderer, dipole_pupils, evanescent_decay, vectorial_grids
+from ds3d_tf.setup import load_setup
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
+from ds3d_tf.simulation.stream import default_renderer, simulate_frames
 
 SIZE = 203
 
@@ -115,6 +123,48 @@ def test_polarizations_are_each_other_turned_and_add_up() -> None:
         images[polarization] = image(renderer, 0.3)
     np.testing.assert_allclose(images["turned"], images["x"].T, rtol=1e-9)
     np.testing.assert_allclose(2 * images["none"], images["x"] + images["y"], rtol=1e-9)
+
+
+def test_streams_take_the_model_of_the_setup_in_the_fast_renderer() -> None:
+    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=y"])
+    fast = default_renderer(setup)
+    assert isinstance(fast, FastRenderer)
+    xyz, photons, blur = tf.constant([[[0.3, -0.2, 0.1]]]), tf.constant([[1000.0]]), tf.constant([[1.0]])
+    exact = VectorialRenderer(setup.optics, setup.volume, load_mask(setup))(xyz, photons, blur)
+    assert float(tf.norm(fast(xyz, photons, blur) - exact) / tf.norm(exact)) < 1e-3
+    scalar = default_renderer(setup.replace({"optics.model": "scalar"}))(xyz, photons, blur)
+    assert float(tf.norm(scalar - exact) / tf.norm(exact)) > 0.1
+
+
+def test_simulations_and_their_regeneration_are_vectorial_where_the_setup_is(tmp_path) -> None:
+    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=x", "training_set.seed=4"])
+    simulate(setup, tmp_path / "frames", 2)
+    stored = load_setup(tmp_path / "frames" / "setup.yaml")
+    assert stored.optics == setup.optics
+    one = simulate_frames(setup, 2, seed=4).frames
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "frames" / "frames.tif"), one, atol=0.5)
+    assert np.abs(one - simulate_frames(setup.replace({"optics.model": "scalar"}), 2, seed=4).frames).max() > 50
+    xyz = np.array([[0.2, -0.1, 0.3]])
+    picture = VectorialRenderer(setup.optics, setup.volume, load_mask(setup)).psf(xyz, [500.0], [1.0])[0].numpy()
+    again = regenerate(picture + 7, xyz, setup, load_mask(setup))
+    assert again.explained > 0.9999 and again.photons[0] == pytest.approx(500, rel=0.01)
+
+
+def test_the_bound_is_that_of_the_vectorial_image() -> None:
+    setup = load_setup("quickstart", ["optics.model=vectorial", "volume.height_px=25", "volume.width_px=25"])
+    mask, at, blur = load_mask(setup), np.array([0.02, -0.05, 0.4]), tf.constant([0.9], tf.float64)
+    found = localization_bound(
+        exact_renderer(setup.optics, setup.volume, mask), at[None], 4000.0, background=9.0, blur_sigma_px=0.9
+    )
+    reference = VectorialRenderer(setup.optics, setup.volume, mask, dtype="float64")
+    step, one = 1e-4, tf.ones(1, tf.float64)
+    shifts = np.concatenate([np.zeros((1, 3)), step * np.eye(3), -step * np.eye(3)])
+    picture, *ends = (reference.psf(tf.constant(at[None] + shift), one, blur)[0].numpy() for shift in shifts)
+    slopes = [4000 * (ends[axis] - ends[axis + 3]) / (2 * step) for axis in range(3)]
+    slopes = np.stack([*slopes, picture, np.ones_like(picture)])
+    information = np.einsum("iab,jab->ij", slopes / (4000 * picture + 9), slopes)
+    expected = 1000 * np.sqrt(np.diag(np.linalg.inv(information)))[:3]
+    np.testing.assert_allclose([found.x_nm[0], found.y_nm[0], found.z_nm[0]], expected, rtol=1e-3)
 
 
 def test_frames_are_the_sum_of_lone_images_and_the_mask_is_differentiable() -> None:
