@@ -93,6 +93,7 @@ def import_weights(
     if grid not in (None, *GRIDS):
         raise InputError(f"--grid {grid}: expected {' or '.join(GRIDS)}")
 
+    from ds3d_tf.export.card import write_card
     from ds3d_tf.export.saved_model import export_saved_model
     from ds3d_tf.model.files import save_model_folder
     from ds3d_tf.model.torch_weights import network_from_state, read_state
@@ -131,6 +132,7 @@ def import_weights(
     with whole_folder(out) as folder:
         save_model_folder(folder, model, setup, mask_rad)
         export_saved_model(model, setup, mask_rad, folder / "saved_model")
+        write_card(folder)
     return ImportedWeights(out, model.depth_voxels, max_dilation, grid, found, bias_nm, uncertainty_nm)
 
 

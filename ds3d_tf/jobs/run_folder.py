@@ -8,8 +8,16 @@ from pathlib import Path
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 
-MODEL_FILES = frozenset({"model.keras", "setup.yaml", "mask.npy", "saved_model"})
-RUN_FILES = MODEL_FILES | {"best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz", "evaluation"}
+MODEL_FILES = frozenset({"model.keras", "setup.yaml", "mask.npy", "saved_model", "card.md"})
+RUN_FILES = MODEL_FILES | {
+    "best_jaccard.keras",
+    "checkpoint.npz",
+    "curves.png",
+    "evaluation",
+    "history.csv",
+    "logs",
+    "stretches.json",
+}
 
 
 def writable_folder(out: str | Path, overwrite: bool, own: Collection[str], kind: str) -> Path:

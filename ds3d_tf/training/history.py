@@ -21,6 +21,8 @@ COLUMNS = (
     "rmse_axial_nm",
     "learning_rate",
     "seconds",
+    "steps_per_s",
+    "data_wait",
 )
 
 
@@ -35,7 +37,17 @@ class HistoryFile(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(path)
         self.rows: list[dict[str, float]] = []
-        self._begin = 0.0
+        self._begin: float | None = None
+        self._earlier = 0.0
+
+    @property
+    def seconds_spent(self) -> float:
+        """Seconds spent on the epoch that has not ended; those before a checkpoint count in the run that goes on."""
+        return self._earlier + (0.0 if self._begin is None else time.perf_counter() - self._begin)
+
+    @seconds_spent.setter
+    def seconds_spent(self, seconds: float) -> None:
+        self._earlier, self._begin = seconds, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock."""
@@ -45,7 +57,8 @@ class HistoryFile(keras.callbacks.Callback):
         """Add the epoch and write the file anew."""
         row: dict[str, float] = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        row["seconds"] = time.perf_counter() - self._begin
+        row["seconds"] = self.seconds_spent
+        self.seconds_spent = 0.0
         self.rows.append(row)
         self.write()
 

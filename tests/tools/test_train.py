@@ -32,8 +32,8 @@ TINY = [
     "training_set.training_count=16",
     "training_set.validation_count=8",
 ]
-RUN = ["best_jaccard.keras", "checkpoint.npz", "curves.png", "evaluation", "history.csv"]
-MODEL = ["mask.npy", "model.keras", "saved_model", "setup.yaml"]
+RUN = ["best_jaccard.keras", "checkpoint.npz", "curves.png", "evaluation", "history.csv", "stretches.json"]
+MODEL = ["card.md", "mask.npy", "model.keras", "saved_model", "setup.yaml"]
 
 
 def command(repository, *arguments) -> list[str]:

@@ -1,0 +1,274 @@
+"""The model card: what a network is for, what it learned from, how good it is, and where it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.machine import describe_machine
+from ds3d_tf.setup import Setup, load_setup
+from ds3d_tf.training.stretches import read_stretches
+
+CARD_FILE = "card.md"
+_ENDED = {
+    "finished": "all epochs done",
+    "early": "stopped early, without improvement",
+    "interrupted": "interrupted",
+    "not_finite": "ended by a loss that was not finite",
+}
+
+
+def write_card(folder: str | Path) -> None:
+    """Write ``card.md`` into a run's or an imported model's folder, from the files that are there.
+
+    Raises InputError if the folder has no setup, or the card cannot be written.
+    """
+    text = card_text(folder)
+    with whole_file(Path(folder) / CARD_FILE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def card_text(folder: str | Path) -> str:
+    """Return the model card, Markdown, of a run's or an imported model's folder.
+
+    Read are ``setup.yaml`` and, where they are, ``history.csv``, ``stretches.json`` and ``evaluation/metrics.json``.
+
+    Raises InputError if the folder has no setup.
+    """
+    folder = Path(folder)
+    setup = load_setup(folder / "setup.yaml")
+    rows = _history(folder)
+    parts = [
+        f"# {setup.name}",
+        _purpose(setup),
+        "## Use",
+        _use(setup),
+        "## Figures",
+        _figures(folder),
+        "## Microscope",
+        _table(("what", "value"), _microscope(setup)),
+        "## Training data",
+        _table(("what", "value"), _data(setup)),
+        "## Training",
+        _training(setup, rows, read_stretches(folder)),
+        "## Limits",
+        _limits(setup),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _purpose(setup: Setup) -> str:
+    volume = setup.volume
+    return (
+        "A network that localizes single emitters in three dimensions, each frame by itself, from images of a "
+        "microscope whose point spread function depends on depth: x, y, and z between "
+        f"{volume.z_min_um:g} and {volume.z_max_um:g} µm above the coverslip. After DeepSTORM3D (Nehme et al., Nature "
+        "Methods 2020); trained on simulated frames only."
+    )
+
+
+def _use(setup: Setup) -> str:
+    pixel_nm = 1000 * setup.optics.pixel_um
+    return (
+        f"Frames of raw counts at gain 1, of any size, camera pixels of {pixel_nm:.4g} nm in the sample. With the "
+        "folder of this card:\n\n"
+        "```bash\npython tools/localize.py --model FOLDER --frames recording.tif --out molecules.csv\n```\n\n"
+        "or from Python\n\n```python\nfrom ds3d_tf.localization.localizer import Localizer\n\n"
+        "found = Localizer(FOLDER).localize(frames)  # one array (x, y, z in µm, confidence) a frame\n```\n\n"
+        f"Localizations have a confidence from {setup.learning.peak_threshold:g} (`learning.peak_threshold`; a higher "
+        f"one finds fewer and surer) to {setup.learning.scaling_factor:g}."
+    )
+
+
+def _figures(folder: Path) -> str:
+    try:
+        found = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "Not evaluated yet; `python tools/evaluate.py --model FOLDER --out evaluation` does."
+    head = ("frames", "emitters", "Jaccard", "precision", "recall", "lateral RMSE (nm)", "axial RMSE (nm)")
+    groups = [("all", found)]
+    for group in found.get("by_emitter_number", []):
+        low, high = group["emitters_from"], group["emitters_to"]
+        groups.append((f"with {low} emitter{'s' if (low, high) != (1, 1) else ''}" if low == high else
+                       f"with {low}–{high} emitters", group))  # fmt: skip
+    lines = [
+        (
+            f"{name} {group['frames']}" if name == "all" else f"{group['frames']} {name}",
+            group["emitters"],
+            *(_number(group[key], ".3f") for key in ("jaccard", "precision", "recall")),
+            *(_number(group[key], ".1f") for key in ("rmse_lateral_nm", "rmse_axial_nm")),
+        )
+        for name, group in groups
+    ]
+    bias = ", ".join(_number(found[f"bias_{axis}_nm"], "+.1f") for axis in "xyz")
+    return (
+        f"{found['data']}, threshold {found['threshold']:g}; pairs within {found['tolerance_nm']:g} nm "
+        f"(Hungarian matching in 3D).\n\n{_table(head, lines)}\n\nMean error in x, y, z: {bias} nm."
+    )
+
+
+def _microscope(setup: Setup) -> list[tuple[str, Any]]:
+    optics, volume, size = setup.optics, setup.volume, setup.mask.size_px
+    polarized = "" if optics.model == "scalar" else f", polarization {optics.polarization}"
+    return [
+        ("phase mask", f"{size}×{size} SLM pixels of {optics.slm_pixel_um:g} µm (`mask.npy`)"),
+        ("emission", f"{1000 * optics.wavelength_um:g} nm"),
+        ("objective", f"NA {optics.numerical_aperture:g}, {optics.magnification:g}×, immersion {optics.n_oil:g}"),
+        ("sample", f"refractive index {optics.n_water:g}"),
+        ("focus", f"{volume.focus_um:g} µm above the coverslip"),
+        ("camera pixel", f"{optics.camera_pixel_um:g} µm, {1000 * optics.pixel_um:.4g} nm in the sample"),
+        ("model of the image", optics.model + polarized),
+        ("blur", f"{_range(setup.blur.sigma_range_px)} camera pixels"),
+    ]  # fmt: skip
+
+
+def _data(setup: Setup) -> list[tuple[str, Any]]:
+    section, signal, noise = setup.training_set, setup.signal, setup.read_noise
+    origin = f"data set {Path(section.folder).name}" if section.folder else "simulated while training"
+    if not section.folder:
+        origin += ", new ones in every epoch" if section.fresh_each_epoch else ", the same in every epoch"
+    if signal.distribution == "uniform":
+        photons = f"uniform, {_range(signal.uniform_range)}"
+    else:
+        photons = f"Gamma, shape {signal.gamma_shape:g}, scale {signal.gamma_scale:g}"
+    if signal.label_threshold:
+        photons += f"; those up to {signal.label_threshold:g} need not be found"
+    light = setup.background
+    low, high = light.valley_peak
+    background = f"{light.level:g}" if light.kind == "uniform" else f"uneven, {low:g} to {1.5 * high:g}"
+    reading = "none"
+    if noise.kind != "none":
+        even = "" if noise.kind == "uniform" else "uneven, "
+        reading = f"{even}σ {_range(noise.sigma_range)} counts, baseline {_range(noise.baseline_range)}"
+    normal = setup.normalization
+    scale = (
+        "each frame to [0, 1]" if normal.kind == "project_01" else f"(counts - {normal.subtract:g}) / {normal.divide:g}"
+    )
+    emitters, size = setup.emitters.count_range, f"{setup.volume.height_px}×{setup.volume.width_px}"
+    return [
+        ("frames", f"{size} pixels, {section.training_count} an epoch, {origin}"),
+        ("validation frames", section.validation_count),
+        ("emitters in a frame", f"{emitters[0]}–{emitters[1] - 1}"),
+        ("photons of an emitter", photons),
+        ("background", f"{background} counts a pixel"),
+        ("read noise", reading),
+        ("normalization", scale),
+        ("seed", section.seed),
+    ]  # fmt: skip
+
+
+def _training(setup: Setup, rows: list[dict[str, float]], stretches: list[dict[str, Any]]) -> str:
+    learning, resuming = setup.learning, setup.resuming
+    facts: list[tuple[str, Any]] = [
+        (
+            "network",
+            f"{learning.filters} filters, dilations up to {learning.max_dilation}, {setup.volume.depth_voxels} depth "
+            f"voxels on the {setup.volume.grid.replace('_', '-')} grid, largest confidence {learning.scaling_factor:g}",
+        ),
+    ]
+    if not rows and not stretches:
+        return (
+            _table(("what", "value"), facts)
+            + "\n\nThe weights were imported; how they were trained is not recorded here."
+        )
+    if resuming.checkpoint:
+        fresh = f", layers {', '.join(resuming.fresh_layers)} anew" if resuming.fresh_layers else ""
+        facts.append(("started from", Path(resuming.checkpoint).name + fresh))
+    if resuming.frozen_layers:
+        facts.append(("frozen layers", ", ".join(resuming.frozen_layers)))
+    how = f"Adam, {learning.batch_size} frames a step, learning rate {learning.learning_rate:g} ({learning.schedule})"
+    facts += [("optimizer", how), ("precision", learning.precision)]
+    if rows:
+        best = min(rows, key=lambda row: row["val_loss"])
+        facts += [
+            ("epochs", f"{len(rows)} of at most {max(learning.epochs, len(rows))}"),
+            ("best epoch", f"{best['epoch']:g}, validation loss {best['val_loss']:.4g}"),
+            ("time", _duration(sum(row["seconds"] for row in rows)) + " of finished epochs, with their validation"),
+        ]
+    text = _table(("what", "value"), facts)
+    if stretches:
+        text += f"\n\nTrained in {len(stretches)} stretch{'es' if len(stretches) > 1 else ''}:\n\n"
+        text += "\n".join(_stretch(one, last=one is stretches[-1]) for one in stretches)
+    return text
+
+
+def _stretch(stretch: dict[str, Any], last: bool) -> str:
+    machine = stretch["machine"]
+    devices = ", ".join(machine.get("devices", []))
+    where = f"{machine.get('processor', 'unknown processor')}, {machine.get('cores', '?')} cores"
+    where += f", {devices}" if devices else ""
+    versions = machine.get("versions", {})
+    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+    after = f"after epoch {stretch['epochs_before']}" if stretch["epochs_before"] else "from the start"
+    if "ended" in stretch:
+        ended = _ENDED.get(stretch["ended"], stretch["ended"])
+        how = f"until {stretch['ended_at']} UTC, epoch {stretch['epochs']}: {ended}"
+    else:
+        how = "under way" if last else "killed"
+    return f"- {stretch['begun']} UTC, {after}, {how}; on {where}; {names}"
+
+
+def _limits(setup: Setup) -> str:
+    volume, signal = setup.volume, setup.signal
+    most = setup.emitters.count_range[1] - 1
+    side_um = [
+        (pixels - 2 * volume.margin_px) * setup.optics.pixel_um for pixels in (volume.height_px, volume.width_px)
+    ]
+    faint = signal.label_threshold
+    if faint is None and signal.distribution == "uniform":
+        faint = signal.uniform_range[0]
+    lines = [
+        "It holds for the microscope above. Another mask, focus, wavelength, pixel or refractive index gives biased or "
+        "wrong positions without a warning.",
+        f"Emitters below {volume.z_min_um:g} or above {volume.z_max_um:g} µm are missed, or put somewhere inside.",
+        f"It has seen up to {most} emitters on {side_um[0]:.3g} × {side_um[1]:.3g} µm, "
+        f"{most / (side_um[0] * side_um[1]):.2g} per µm²; denser frames are localized worse.",
+        "Backgrounds, noise and offsets of the camera outside those above cost precision and give false localizations; "
+        "subtract what is constant, and train for your own.",
+        "The figures above are of simulated frames. On recordings they hold as far as the simulation does; compare the "
+        "regenerated frames (`tools/localize.py --plots`) with yours.",
+        "Each frame is localized by itself: no drift correction, no linking of emitters over frames.",
+    ]
+    if faint:
+        lines.insert(3, f"Emitters of fewer than about {faint:g} photons are not meant to be found.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _history(folder: Path) -> list[dict[str, float]]:
+    try:
+        with open(folder / "history.csv", encoding="utf-8", newline="") as stream:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+    except (OSError, ValueError):
+        return []
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _range(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:g}–{pair[1]:g}" if pair[0] != pair[1] else f"{pair[0]:g}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def this_machine() -> dict[str, Any]:
+    """Return what ``describe_machine`` says, with the names of the accelerators that TensorFlow sees as ``devices``."""
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details
+    devices = tf.config.list_physical_devices("GPU")
+    return {**describe_machine(), "devices": [details(one).get("device_name", one.name) for one in devices]}
