@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +103,38 @@ def exported(tmp_path_factory: pytest.TempPathFactory, mask_rad: Any) -> Callabl
 def model_folder(exported: Callable[..., Path]) -> Path:
     """Folder of the model of ``exported``."""
     return exported()
+
+
+@pytest.fixture(scope="session")
+def start_server(repository: Path) -> Iterator[Callable[..., Any]]:
+    """Start tools/serve.py with a model folder in a process of its own; returns it with ``grpc`` and ``rest``.
+
+    ``ports=(grpc, rest)`` asks for certain ones. What still runs at the end is killed.
+    """
+    for extra in ("grpc", "tensorflow_serving"):
+        pytest.importorskip(extra, reason="the extra 'serving' is not installed")
+    running = []
+
+    def start(folder: Path, *options: str, ports: tuple[int, int] = (0, 0)) -> subprocess.Popen[str]:
+        command = [sys.executable, str(repository / "tools/serve.py"), "--model", f"bright={folder}", *options]
+        command += ["--port", str(ports[0]), "--rest-port", str(ports[1])]
+        process: Any = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        line = process.stderr.readline()
+        found = re.search(r"gRPC at 127\.0\.0\.1:(\d+), REST at http://127\.0\.0\.1:(\d+)/v1/models/bright", line)
+        assert found, line + process.stderr.read()
+        process.grpc, process.rest = int(found[1]), int(found[2])
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def server(start_server: Callable[..., Any], model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of the model of ``exported`` as version 3 of the name "bright"."""
+    folder = tmp_path_factory.mktemp("served") / "bright"
+    shutil.copytree(model_folder, folder / "3")
+    return start_server(folder, "--largest-request", "16")

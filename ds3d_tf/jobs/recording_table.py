@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.interrupt import PatientInterrupt
+from ds3d_tf.export.server_connection import ServerError
 from ds3d_tf.jobs.finished_frames import Finished
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable,
         if not table.on_disk or "cannot write" in str(error):
             raise
         table.commit()
+        hint = "" if isinstance(error, ServerError) else " (--skip-damaged leaves damaged frames out)"
         raise InputError(
-            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on "
-            "(--skip-damaged leaves damaged frames out)"
+            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on{hint}"
         ) from error
 
 

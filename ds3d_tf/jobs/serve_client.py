@@ -1,0 +1,174 @@
+"""The job of tools/serve_client.py: a recording in, a server's localizations in a table out."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ds3d_tf.common import console
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.lock import only_process
+from ds3d_tf.export.server_connection import Retries, open_connection, parse_address
+from ds3d_tf.jobs.finished_frames import Finished
+from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
+from ds3d_tf.jobs.serve import check_serving_extra
+
+if TYPE_CHECKING:
+    from ds3d_tf.export.remote_model import RemoteModel
+    from ds3d_tf.localization.frames import FrameSource
+    from ds3d_tf.localization.read_ahead import FrameBatch
+
+_SECONDS_BETWEEN_SIGNS_OF_LIFE = 0.5
+
+
+def serve_client(
+    server: str,
+    model: str,
+    frames: str | Path,
+    out: str | Path,
+    *,
+    version: int | None = None,
+    threshold: float | None = None,
+    radius_voxels: int | None = None,
+    in_flight: int = 4,
+    timeout_s: float = 120,
+    patience_s: float = 300,
+    root_certificates: str | Path | None = None,
+    skip_damaged: bool = False,
+    overwrite: bool = False,
+) -> LocalizedRecording:
+    """Localize the emitters of a recording by a prediction server into a table.
+
+    The table is that of ``localize`` with the same model on the same kind of machine; an interrupted job goes on where
+    it stopped when it is started again. ``server`` is an address of ``open_connection``, ``model`` the name there,
+    ``in_flight`` the number of requests at a time. A request that gets no answer within ``timeout_s`` seconds, or
+    fails for now, is sent again until ``patience_s`` seconds have passed.
+
+    Raises InputError for a server, model, recording, option or output that cannot be used.
+    """
+    from ds3d_tf.localization.table_formats import check_table_name, companion_file
+
+    out = refuse_existing(out, overwrite)
+    check_table_name(out)
+    companion = companion_file(out)
+    if companion is not None:
+        refuse_existing(companion, overwrite)
+    if in_flight < 1:
+        raise InputError(f"--in-flight {in_flight}: expected 1 or more")
+    for option, seconds in (("--timeout", timeout_s), ("--patience", patience_s)):
+        if not 0 < seconds < float("inf"):
+            raise InputError(f"{option} {seconds:g}: expected seconds, more than 0")
+    if parse_address(server)[0].startswith("grpc"):
+        check_serving_extra("gRPC")
+
+    from ds3d_tf.export.remote_model import RemoteModel
+    from ds3d_tf.jobs.localize import checked_options
+    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.growing_table import GrowingTable
+
+    source = open_frames(frames, keep_damaged=skip_damaged)
+    shape = source.shape
+    connection = open_connection(server, timeout_s, _certificates(root_certificates))
+    messages = console.messages()
+    retries = Retries(server, patience_s, lambda text: messages.print(text, soft_wrap=True))
+    try:
+        remote = RemoteModel(connection, retries, model, version)
+        remote.check_shape(shape, str(frames))
+        threshold, radius_voxels = checked_options(remote.setup, threshold, radius_voxels)
+        identity = {
+            "recording": str(Path(frames).expanduser().absolute()),
+            "number of frames": len(source),
+            "first frame": zlib.crc32(source.first()[1].tobytes()),
+            "served model": remote.fingerprint(),
+            "threshold": threshold,
+            "radius": radius_voxels,
+        }
+        with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+            table = GrowingTable(out, identity, overwrite=overwrite)
+            work = _Work(remote, retries, threshold, radius_voxels, in_flight, skip_damaged)
+            return fill_table(work.finished(source, table.next_frame), source, table, remote.setup, out)
+    finally:
+        retries.closed.set()
+        connection.close()
+
+
+class _Work:
+    """Sends batches of a recording, several at a time, and takes the answers in order."""
+
+    def __init__(
+        self,
+        remote: RemoteModel,
+        retries: Retries,
+        threshold: float,
+        radius_voxels: int,
+        in_flight: int,
+        skip_damaged: bool,
+    ) -> None:
+        self._remote, self._retries = remote, retries
+        self._threshold, self._radius_voxels = threshold, radius_voxels
+        self._in_flight, self._skip_damaged = in_flight, skip_damaged
+
+    def finished(self, source: FrameSource, start: int) -> Iterator[Finished]:
+        """Yield the frames from ``start`` batch by batch, in order; raises InputError as reading or the server does."""
+        from ds3d_tf.localization.read_ahead import read_ahead
+
+        batches = read_ahead(
+            source, self._remote.batch_size(source.shape), start=start, skip_damaged=self._skip_damaged
+        )
+        waiting: deque[tuple[FrameBatch, Future[list[np.ndarray]] | None]] = deque()
+        pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="request")
+        at, failure = start, None
+        try:
+            while True:
+                try:
+                    batch = next(batches, None)
+                except InputError as error:  # what was read before it is still to be had
+                    batch, failure = None, error
+                if batch is not None:
+                    waiting.append((batch, self._submit(pool, batch)))
+                while waiting and (batch is None or len(waiting) > self._in_flight):
+                    first, answer = waiting.popleft()
+                    yield from self._until_there(answer, at)
+                    found = answer.result() if answer is not None else []
+                    numbers = np.repeat(np.array(first.indices, np.int64) + 1, [len(rows) for rows in found])
+                    rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
+                    at = first.first + first.count
+                    yield Finished(at, numbers, rows, first.damaged)
+                if batch is None:
+                    break
+        finally:
+            self._retries.closed.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+        if failure is not None:
+            raise failure
+
+    def _submit(self, pool: ThreadPoolExecutor, batch: FrameBatch) -> Future[list[np.ndarray]] | None:
+        if not batch.indices:
+            return None
+        return pool.submit(self._remote.localize, batch.frames, self._threshold, self._radius_voxels)
+
+    def _until_there(self, answer: Future[Any] | None, at: int) -> Iterator[Finished]:
+        """Yield nothing new while an answer is awaited, so that who asks for it may stop."""
+        while answer is not None:
+            try:
+                answer.exception(timeout=_SECONDS_BETWEEN_SIGNS_OF_LIFE)
+                return
+            except NotYet:
+                yield Finished(at, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+
+
+def _certificates(path: str | Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(f"--certificates {path}: {(error.strerror or 'cannot be read').lower()}") from error
