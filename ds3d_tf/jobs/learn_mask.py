@@ -223,5 +223,5 @@ def _finish(out: Path, setup: Setup, start_rad: np.ndarray) -> dict[str, float]:
     _, images = images_over_z(setup, learned_rad, SHOWN_HEIGHTS)
     title = f"{setup.name}: learned mask"
     with whole_file(out / FIGURE) as temporary:
-        draw_design(temporary, title, conditions, learned_rad, z_um, bounds, images)
+        draw_design(temporary, title, setup.optics, conditions, learned_rad, z_um, bounds, images)
     return {name: bound_figures(bound)["mean_nm"] for name, bound in bounds.items()}

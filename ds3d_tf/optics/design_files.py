@@ -15,6 +15,7 @@ from ds3d_tf.optics.crlb import LocalizationBound
 from ds3d_tf.optics.crlb_curve import Conditions, root_mean_square
 from ds3d_tf.optics.design import DesignedMask, DesignOptions
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.sections import OpticsSection
 
 SHOWN_HEIGHTS = 9
 
@@ -101,12 +102,28 @@ def write_design(
     record = design_record(setup, conditions, options, designed, bounds)
     (folder / "design.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=100), encoding="utf-8")
     title = f"{setup.name}: mask of smallest mean bound"
-    draw_design(folder / "design.png", title, conditions, designed.mask_rad, z_um, bounds, images)
+    draw_design(folder / "design.png", title, setup.optics, conditions, designed.mask_rad, z_um, bounds, images)
+
+
+def show_mask(panel: Any, mask_rad: np.ndarray, optics: OpticsSection) -> Any:
+    """Draw a mask, wrapped, as far as the objective's pupil goes; return what matplotlib's ``imshow`` does.
+
+    Args:
+        panel: matplotlib axes.
+        mask_rad: float ``[N, N]`` (rows along y, columns along x), rad.
+        optics: the setup's optics section.
+    """
+    shown = panel.imshow(np.angle(np.exp(1j * mask_rad)), cmap="twilight", vmin=-np.pi, vmax=np.pi)
+    centre, half = (len(mask_rad) - 1) / 2, min(0.53 * optics.pupil_diameter_px, len(mask_rad) / 2)
+    panel.set(xlim=(centre - half, centre + half), ylim=(centre + half, centre - half))
+    panel.set_axis_off()
+    return shown
 
 
 def draw_design(
     path: Path,
     title: str,
+    optics: OpticsSection,
     conditions: Conditions,
     mask_rad: np.ndarray,
     z_um: np.ndarray,
@@ -118,6 +135,7 @@ def draw_design(
     Args:
         path: the PNG to write.
         title: what is shown, without the conditions.
+        optics: the setup's optics section.
         conditions: of the emitter.
         mask_rad: float ``[N, N]``, rad.
         z_um: float ``[E]``, heights of the bounds, µm.
@@ -134,8 +152,8 @@ def draw_design(
     )
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.4, 1]).flat  # type: ignore[union-attr]
     phase, *panels = upper.subplots(1, 4)
-    shown = phase.imshow(np.angle(np.exp(1j * mask_rad)), cmap="twilight", vmin=-np.pi, vmax=np.pi)
-    phase.set(xticks=[], yticks=[], title="mask (rad)")
+    shown = show_mask(phase, mask_rad, optics)
+    phase.set_title("mask (rad)", fontsize=9)
     upper.colorbar(shown, ax=phase, fraction=0.046)
     for panel, axis in zip(panels, "xyz", strict=True):
         for name, bound in bounds.items():

@@ -48,7 +48,7 @@ class MaskSection(Section):
     source: str = Field(
         "flat",
         min_length=1,
-        description="`flat`, `astigmatic`, `zernike`, another built-in mask, or a .mat / .npy / .tif file (radians)",
+        description="`flat`, `astigmatic`, `tetrapod`, `zernike`, or a .mat / .npy / .tif file (radians)",
     )
     size_px: PositiveInt = Field(203, description="N of the N×N mask in SLM pixels, odd")
     zernike_rad: dict[int, FiniteFloat] = Field(

@@ -69,12 +69,13 @@ def draw_mask(path: str | Path, setup: Any, mask_rad: np.ndarray, title: str) ->
     """
     from matplotlib.figure import Figure
 
+    from ds3d_tf.optics.design_files import show_mask
+
     heights, images = images_over_z(setup, mask_rad, SHOWN_HEIGHTS)
     figure = Figure(figsize=(11, 3.2))
     figure.suptitle(title, fontsize=10)
     phase = figure.add_axes((0.01, 0.06, 0.25, 0.78))
-    shown = phase.imshow(np.angle(np.exp(1j * mask_rad)), cmap="twilight", vmin=-np.pi, vmax=np.pi)
-    phase.set_axis_off()
+    shown = show_mask(phase, mask_rad, setup.optics)
     bar = figure.colorbar(shown, cax=figure.add_axes((0.255, 0.14, 0.01, 0.62)))
     bar.set_ticks([-np.pi, 0, np.pi], labels=["-π", "0", "π rad"])
     left, width = 0.31, 0.69 / SHOWN_HEIGHTS
