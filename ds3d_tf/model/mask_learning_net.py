@@ -37,7 +37,12 @@ class MaskLearningNet(keras.Model):
             setup: the ``Setup``; the mask learns only if ``mask.learn`` says so.
             start_rad: float ``[N, N]`` (rows along y, columns along x), phase mask to start from, rad.
         """
-        return cls(ImagingLayer.from_setup(setup, start_rad), OpticsDesignNet.from_setup(setup))
+        # The policy tells Keras to scale the loss in float16; the layers have their own.
+        return cls(
+            ImagingLayer.from_setup(setup, start_rad),
+            OpticsDesignNet.from_setup(setup),
+            dtype=setup.learning.precision,
+        )
 
     @property
     def mask_rad(self) -> np.ndarray:
@@ -67,10 +72,12 @@ class MaskLearningNet(keras.Model):
             "network": keras.saving.serialize_keras_object(self.network),
             "name": self.name,
             "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MaskLearningNet:
         """Return the model that ``get_config`` described."""
+        config = dict(config)
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("imaging", "network")}
         return cls(**parts, **config)
