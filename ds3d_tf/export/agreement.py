@@ -80,7 +80,11 @@ def keras_localizer(model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: f
     import tensorflow as tf
 
     section = setup.normalization
-    call = tf.function(lambda frames: model(frames, training=False), reduce_retracing=True)
+    call = tf.function(
+        lambda frames: model(frames, training=False),
+        input_signature=[tf.TensorSpec([None, None, None], tf.float32)],
+        autograph=False,
+    )
 
     def network(frames: np.ndarray, ranges: np.ndarray) -> Any:
         if section.kind == "factors":

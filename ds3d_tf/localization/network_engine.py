@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -166,30 +166,31 @@ class NetworkEngine:
         import tensorflow as tf
 
         edges = [VOXELS_PER_PIXEL * edge for edge in box]
-        voxels, tied, offset, confidence = self._local_maxima(
+        voxels, tied, offset, confidence = _local_maxima(self.setup.volume.depth_voxels)(
             volume, tf.constant(threshold, tf.float32), tf.constant(radius), tf.constant(edges)
         )
         shift = [0, VOXELS_PER_PIXEL * corner[0], VOXELS_PER_PIXEL * corner[1], 0]
         return voxels + tf.constant(shift, tf.int64), tied, offset, confidence
 
-    @cached_property
-    def _local_maxima(self) -> Any:
-        """The search for maxima as one graph for parts of any size."""
-        import tensorflow as tf
 
-        from ds3d_tf.localization.peaks import local_maxima
+@lru_cache
+def _local_maxima(depth_voxels: int) -> Callable[..., Any]:
+    """Return the search for maxima as one graph for parts of any size."""
+    import tensorflow as tf
 
-        specs = [
-            tf.TensorSpec([None, None, None, self.setup.volume.depth_voxels], tf.float32),
-            tf.TensorSpec([], tf.float32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([4], tf.int32),
-        ]
-        return tf.function(
-            lambda volume, threshold, radius, box: local_maxima(volume, threshold, radius, tuple(tf.unstack(box))),
-            input_signature=specs,
-            autograph=False,
-        )
+    from ds3d_tf.localization.peaks import local_maxima
+
+    specs = [
+        tf.TensorSpec([None, None, None, depth_voxels], tf.float32),
+        tf.TensorSpec([], tf.float32),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([4], tf.int32),
+    ]
+    return tf.function(
+        lambda volume, threshold, radius, box: local_maxima(volume, threshold, radius, tuple(tf.unstack(box))),
+        input_signature=specs,
+        autograph=False,
+    )
 
 
 def open_network_engine(path: str | Path, precision: str = "float32") -> NetworkEngine:

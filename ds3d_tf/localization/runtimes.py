@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.silence import silent_unless_it_fails
 from ds3d_tf.localization.network_files import NetworkFile
 
 # Raw frames [B, h, w] and, for some networks, the ranges [B, 2] of the whole frames → volume [B, 4h, 4w, D].
@@ -40,8 +41,9 @@ def _tflite(file: NetworkFile) -> Network:
     except ImportError as error:
         raise _missing(file.path, "ai-edge-litert", "tflite") from error
     try:
-        interpreter = Interpreter(str(file.path), num_threads=_cores())
-        interpreter.allocate_tensors()
+        with silent_unless_it_fails():
+            interpreter = Interpreter(str(file.path), num_threads=_cores())
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise _refused(file.path, "ai-edge-litert", error) from error
     by_rank = {len(entry["shape"]): entry["index"] for entry in interpreter.get_input_details()}
