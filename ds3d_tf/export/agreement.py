@@ -68,7 +68,9 @@ class Agreement:
         return "\n".join(lines)
 
 
-def keras_localizer(model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: float) -> Localizer:
+def keras_localizer(
+    model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: float, reach_px: int | None = None
+) -> Localizer:
     """Return a Localizer around a Keras model as it is, the yardstick of all formats.
 
     Args:
@@ -76,6 +78,7 @@ def keras_localizer(model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: f
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
         memory_gb: memory, GB, within which frames are localized.
+        reach_px: how far, in pixels, the model looks; None: what it says itself.
     """
     import tensorflow as tf
 
@@ -93,7 +96,7 @@ def keras_localizer(model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: f
         width = np.where(highest > lowest, highest - lowest, np.float32(1))
         return call(tf.constant((frames - lowest) / width))
 
-    reach_px = getattr(model, "reach_px", None)
+    reach_px = reach_px or getattr(model, "reach_px", None)
     engine = NetworkEngine(network, setup, mask_rad, reach_px or 0, path="the Keras model")
     # Without knowing how far it looks, no tile would do.
     return Localizer(engine, memory_gb=memory_gb if reach_px else float("inf"))

@@ -43,12 +43,11 @@ class Exported:
     format: str
     weights: str
     megabytes: float
-    agreement: Agreement | None
+    agreement: Agreement
 
     def summary(self) -> str:
         """Return what a person wants to know about it, a few lines."""
-        lines = [] if self.agreement is None else [self.agreement.summary()]
-        return "\n".join([*lines, f"{self.format}, {self.weights}, {self.megabytes:.2f} MB: {self.path}"])
+        return f"{self.agreement.summary()}\n{self.format}, {self.weights}, {self.megabytes:.2f} MB: {self.path}"
 
 
 def export(
@@ -113,12 +112,12 @@ class _Parts:
     memory_gb: float
     weights: str
 
-    def agreement(self, exported: str | Path) -> Agreement:
+    def agreement(self, exported: str | Path | Localizer) -> Agreement:
         """Compare, and refuse what is too far away."""
         from ds3d_tf.export.agreement import compare
         from ds3d_tf.localization.localizer import Localizer
 
-        localizer = Localizer(exported, memory_gb=self.memory_gb)
+        localizer = exported if isinstance(exported, Localizer) else Localizer(exported, memory_gb=self.memory_gb)
         localizer.check_shape(self.frames[0].shape, "--frames")
         with console.progress() as bar:
             task = bar.add_task("comparing", total=len(self.frames))
@@ -206,11 +205,22 @@ def _versioned(parts: _Parts, out: Path, frames: str | Path | None, sample: int)
 
 
 def _bioimageio(parts: _Parts, out: Path) -> Exported:
-    """Write a package for the BioImage Model Zoo."""
+    """Write a package for the BioImage Model Zoo; compared is the network in Keras' own layers that is in it."""
+    from ds3d_tf.export.agreement import keras_localizer
     from ds3d_tf.export.bioimageio import export_bioimageio
+    from ds3d_tf.export.plain_keras import plain_keras
 
+    plain = plain_keras(parts.model)
+    localizer = keras_localizer(
+        lambda frames, training: plain(frames[..., None], training=training),
+        parts.setup,
+        parts.mask_rad,
+        parts.memory_gb,
+        parts.model.reach_px,
+    )
+    agreement = parts.agreement(localizer)
     export_bioimageio(parts.model, parts.setup, parts.mask_rad, out, frames=parts.frames, run=parts.run)
-    return Exported(out, "bioimageio", "float32", _megabytes([out]), None)
+    return Exported(out, "bioimageio", "float32", _megabytes([out]), agreement)
 
 
 def _check_options(to: str, weights: str, tile_px: tuple[int, int] | None, check: int, sample: int) -> None:

@@ -182,7 +182,7 @@ def test_frames_and_tiles_that_do_not_fit(exported):
         localizer.localize(np.zeros((1, 40, 40)), radius_voxels=20)
     with pytest.raises(InputError, match="--precision bfloat16"):
         Localizer(path, precision="bfloat16")
-    with pytest.raises(InputError, match="--memory 0.5: too little"):
+    with pytest.raises(InputError, match=r"--memory 0\.5: too little"):
         Localizer(path, memory_gb=0.5).localize(frames())
 
 
