@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 SMOOTHING_PX = 2.0
+# Wider than an emitter's image, narrower than a cell.
+GROUND_PX = 33
 CONTRAST = 3.5
 MARGIN_PX = 10
 FEWEST_PIXELS = 64
@@ -14,7 +16,8 @@ FEWEST_PIXELS = 64
 def emitter_free(frame: np.ndarray, margin_px: int = MARGIN_PX) -> np.ndarray:
     """Return where a frame holds no emitter within ``margin_px``.
 
-    The smoothed frame's dark side tells its noise: values are clipped above until only the background's peak is left.
+    A background that varies over tens of pixels is taken off first. The dark side of what remains, smoothed, tells its
+    noise: values are clipped above until only the background's peak is left.
 
     Args:
         frame: float ``[H, W]``, counts.
@@ -23,7 +26,9 @@ def emitter_free(frame: np.ndarray, margin_px: int = MARGIN_PX) -> np.ndarray:
     Returns:
         bool ``[H, W]``, no unit.
     """
-    smooth = gaussian_filter(np.asarray(frame, np.float64), SMOOTHING_PX)
+    frame = np.asarray(frame, np.float64)
+    ground = minimum_filter(gaussian_filter(frame, 2 * SMOOTHING_PX), GROUND_PX)
+    smooth = gaussian_filter(frame, SMOOTHING_PX) - gaussian_filter(ground, GROUND_PX / 2)
     values = smooth.ravel()
     while True:
         middle = np.median(values)

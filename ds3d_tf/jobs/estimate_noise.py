@@ -284,7 +284,8 @@ def _remarks(
     if setup is not None and crowd is not None and crowd > setup.emitters.count_range[1]:
         low, high = setup.emitters.count_range
         remarks.append(
-            f"light of {crowd:.0f} emitters in an area of a simulated frame, but emitters.count_range is [{low}, {high}]"
+            f"light of {crowd:.0f} emitters in an area of a simulated frame, "
+            f"but emitters.count_range is [{low}, {high}]"
         )
     return remarks
 
