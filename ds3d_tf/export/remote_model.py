@@ -10,7 +10,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.export.server_connection import Connection, Refusal, Retries, ServerError
-from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB, frames_a_step, halo, pixels_within, tile_size
+from ds3d_tf.localization.tiles import frames_a_step
 from ds3d_tf.setup import Setup
 
 
@@ -63,16 +63,12 @@ class RemoteModel:
         Raises ServerError if the server cannot be used.
         """
         own = self.setup.learning
-        tile = self.tile(frames.shape[1:], len(frames), radius_voxels)
         inputs: dict[str, Any] = {"frames": frames}
         signature = "serving_default"
         # A higher threshold is a matter of leaving out; only the signature without options can be batched by servers.
-        if tile != (0, 0) or radius_voxels != own.peak_radius_voxels or threshold < own.peak_threshold:
+        if radius_voxels != own.peak_radius_voxels or threshold < own.peak_threshold:
             signature = "with_options"
             inputs |= {"threshold": np.float32(threshold), "radius": np.int32(radius_voxels)}
-        if tile != (0, 0):
-            signature = "in_tiles"
-            inputs |= {"tile": np.array(tile, np.int32), "bfloat16": np.False_}
         result = self._predict(signature, **inputs)
         counts = np.asarray(result["count"]).astype(int)
         xyz_um = np.asarray(result["xyz_um"], np.float32).reshape(len(frames), -1, 3)
@@ -80,13 +76,6 @@ class RemoteModel:
         rows = np.concatenate([xyz_um, confidence[..., np.newaxis]], axis=-1)
         found = [row[:count] for row, count in zip(rows, counts, strict=True)]
         return [row[row[:, 3] > np.float32(threshold)] for row in found]
-
-    def tile(self, shape: tuple[int, int], batch: int, radius_voxels: int) -> tuple[int, int]:
-        """Return rows and columns, pixels, of the tiles that ``Localizer`` would use; (0, 0): whole frames."""
-        pixels = pixels_within(DEFAULT_MEMORY_GB, self.setup) // batch
-        if shape[0] * shape[1] <= pixels or not self.reach_px:
-            return 0, 0
-        return tile_size(shape, halo(self.reach_px, radius_voxels), pixels) or (0, 0)
 
     def check_shape(self, shape: tuple[int, int], where: str) -> None:
         """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ds3d_tf.common.files import whole_folder
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
 from ds3d_tf.export.warmup import write_warmup_request
+from ds3d_tf.localization.graph_tiles import graph_tile_size
 from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.localization.tiled_peaks import localize_in_tiles
 from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB, MOST_FRAMES_A_STEP, PIXELS_A_STEP, pixels_within
@@ -202,11 +202,15 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
             frames = check_frames(frames, smallest_px)
             shape = tf.shape(frames)
             pixels = tf.maximum(shape[1] * shape[2], 1)
-            most = pixels_within(DEFAULT_MEMORY_GB, setup)
-            side = math.isqrt(most) - 2 * (reach_px + (tf.maximum(radius, own_radius) // VOXELS_PER_PIXEL) + 1)
-            tile = tf.where(tf.logical_and(pixels > most, side > 0), side, 0)
             together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MOST_FRAMES_A_STEP)
-            return self._localize(frames, threshold, radius, tf.stack([tile, tile]), together, tf.constant(False))
+            # The steps and tiles of a Localizer with as much memory, so that positions are equal to the last digit.
+            most = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
+            halo_px = reach_px + -(-tf.where(radius >= 0, radius, own_radius) // VOXELS_PER_PIXEL)
+            whole = tf.logical_or(pixels <= most, reach_px == _BEYOND_ANY_FRAME)
+            tile = tf.cond(
+                whole, lambda: tf.zeros([2], tf.int32), lambda: graph_tile_size(shape[1], shape[2], halo_px, most)
+            )
+            return self._localize(frames, threshold, radius, tile, together, tf.constant(False))
 
         def _in_precision(self, part: tf.Tensor, bfloat16: tf.Tensor, use: Callable[[tf.Tensor], Any]) -> Any:
             if not has_bfloat16:
