@@ -11,7 +11,7 @@ from ds3d_tf.common import console
 
 
 def main(
-    model: Annotated[Path, typer.Option("--model", help="Model folder: a SavedModel, or a run that holds one.")],
+    model: Annotated[Path, typer.Option("--model", help="A run, a SavedModel, or a .tflite, .onnx or .xml file.")],
     frames: Annotated[str, typer.Option("--frames", help="TIFF, multi-page TIFF, folder, or a glob in quotes.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write: .csv, .parquet, or .hdf5 (Picasso).")],
     threshold: Annotated[

@@ -81,7 +81,8 @@ def peaks_of_parts(
     """Return what ``find_peaks`` does of a whole volume from the local maxima of parts that tile it.
 
     Args:
-        parts: of each part what ``local_maxima`` returns, with voxel indices of the whole volume.
+        parts: of each part what ``local_maxima`` returns: int64 ``[M, 4]`` voxel indices, of the whole volume, bool
+            ``[M]``, float32 ``[M, 3]`` voxels and float32 ``[M]`` confidence.
         full: B, 4H, 4W, D of the whole volume in voxels.
         radius_voxels: radius of a peak, voxels.
         keep_single_z: of peaks whose columns lie within the radius keep only the most confident.
