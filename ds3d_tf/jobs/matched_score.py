@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,14 +28,25 @@ def network_localizer(model: Any, setup: Any) -> NetworkLocalizer:
     """
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
 
+    def peaks(volume: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        voxels, _, count = find_peaks(
+            volume, learning.peak_threshold, learning.peak_radius_voxels, learning.keep_single_z
+        )
+        return voxels, count
+
+    if keras.backend.backend() != "tensorflow":
+        compiled_peaks = tf.function(peaks, reduce_retracing=True, autograph=False)
+
+        def positions_elsewhere(normalized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            voxels, count = compiled_peaks(tf.constant(model.predict_on_batch(normalized.numpy())))
+            xyz_um = grid.positions_um(voxels.numpy(), tuple(normalized.shape[1:3]))
+            return tf.constant(keras.ops.convert_to_numpy(xyz_um)), count
+
+        return positions_elsewhere
+
     @tf.function(reduce_retracing=True, autograph=False)
     def positions(normalized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        voxels, _, count = find_peaks(
-            model(normalized, training=False),
-            learning.peak_threshold,
-            learning.peak_radius_voxels,
-            learning.keep_single_z,
-        )
+        voxels, count = peaks(model(normalized, training=False))
         shape = tf.shape(normalized)
         return grid.positions_um(voxels, (shape[1], shape[2])), count
 

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from ds3d_tf.model.labels import label_volume
+from ds3d_tf.model.replicas import part_of_replica, sum_over_replicas
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 KERNEL_RADIUS = 3
@@ -48,7 +49,7 @@ class VolumeLoss(keras.losses.Loss):
     """MSE(K * p, s K * t) + 1 - (2 I + 1) / (I + Σt² + 1) of the prediction p and the label grid t (DeepSTORM3D).
 
     K is a 7×7×7 Gaussian (σ 1 voxel, peak 1), s the scaling factor and I = Σ (p / s) t, the sums running over the
-    whole batch. The label grid is made on the device from the emitters.
+    whole batch, all its devices included. The label grid is made on the device from the emitters.
     """
 
     def __init__(self, grid: VoxelGrid | dict[str, Any], scaling_factor: float, **kwargs: Any) -> None:
@@ -66,12 +67,13 @@ class VolumeLoss(keras.losses.Loss):
             y_pred: float32 ``[B, 4H, 4W, D]``, confidence in [0, scaling_factor].
 
         Returns:
-            float32 scalar, without unit.
+            float32 scalar, without unit; the part of it that this device adds, where several share the batch.
         """
         labels = label_volume(y_true, self.grid, ops.shape(y_pred))
         squared = ops.mean(ops.square(blur_volume(y_pred - self.scaling_factor * labels)))
-        overlap = ops.sum(y_pred * labels) / self.scaling_factor
-        return squared + 1 - (2 * overlap + 1) / (overlap + ops.sum(labels) + 1)
+        sums = sum_over_replicas(ops.stack([ops.sum(y_pred * labels), ops.sum(labels)]))
+        overlap, marked = sums[0] / self.scaling_factor, sums[1]
+        return part_of_replica(squared + 1 - (2 * overlap + 1) / (overlap + marked + 1))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this loss again."""

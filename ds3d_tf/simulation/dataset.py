@@ -17,6 +17,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.optics.masks import load_mask, read_mask
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.shares import WHOLE, Share
 from ds3d_tf.simulation.stream import Renderer, SimulatedFrames, simulated_groups
 
 FRAMES, TRUTH, SETUP, MASK = "frames.tif", "truth.csv", "setup.yaml", "mask.npy"
@@ -197,6 +198,7 @@ def stored_dataset(
     first_frame: int = 0,
     limit: int | None = None,
     batch_size: int | None = None,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Return batches of a data set on disk, like :func:`ds3d_tf.simulation.stream.training_dataset`.
 
@@ -210,6 +212,7 @@ def stored_dataset(
         first_frame: number of the first frame.
         limit: number of frames; None goes on to the end of the first frame's epoch.
         batch_size: frames a batch; the setup's if None. The last batch may be smaller.
+        share: part of every batch to return.
 
     Returns:
         tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
@@ -229,7 +232,8 @@ def stored_dataset(
         order, order_epoch = numbers, -1
         for begin in range(first_frame, first_frame + limit, batch_size):
             chosen = []
-            for frame in range(begin, min(begin + batch_size, first_frame + limit)):
+            whole = range(begin, min(begin + batch_size, first_frame + limit))
+            for frame in whole[slice(*share.bounds(len(whole)))]:
                 if split == "training" and frame // epoch != order_epoch:
                     order_epoch = frame // epoch
                     order = np.random.default_rng([seed, order_epoch]).permutation(numbers)

@@ -18,6 +18,7 @@ from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, 
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.random_numbers import poisson
 from ds3d_tf.simulation.seeds import derived_seed, split_seed
+from ds3d_tf.simulation.shares import WHOLE, Share
 
 # Frames are drawn and rendered in groups that depend on nothing but the frame's number, so that no choice of
 # batch, parallelism or starting frame can change one. Changing this number changes every stream.
@@ -98,6 +99,7 @@ def training_dataset(
     batch_size: int | None = None,
     parallel_calls: int = tf.data.AUTOTUNE,
     renderer: Renderer | None = None,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Return a stream of simulated training or validation batches.
 
@@ -116,6 +118,7 @@ def training_dataset(
         parallel_calls: groups of frames rendered at a time; the frames do not depend on it.
         renderer: maps xyz_um ``[B, E, 3]`` (µm), photons ``[B, E]``, blur ``[B, E]`` (pixels) to ``[B, H, W]``
             counts; the setup's own if None.
+        share: part of every batch to return; groups without a frame of it are not simulated.
 
     Returns:
         tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
@@ -129,39 +132,7 @@ def training_dataset(
         frames, emitters = frame_group(setup, renderer, seed, split)
         return normalize(frames, setup.normalization), emitters.with_weights()
 
-    return _stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls)
-
-
-def emitter_dataset(
-    setup: Any,
-    split: str = "training",
-    seed: int | None = None,
-    *,
-    first_frame: int = 0,
-    limit: int | None = None,
-    batch_size: int | None = None,
-    parallel_calls: int = tf.data.AUTOTUNE,
-) -> tf.data.Dataset:
-    """Return the emitters of :func:`training_dataset` without frames, for learning a mask.
-
-    Args:
-        setup: the ``Setup``.
-        split: "training" or "validation".
-        seed: seed of the stream; the setup's if None.
-        first_frame: number of the first frame.
-        limit: number of frames; None goes on to the end of the first frame's epoch.
-        batch_size: frames a batch; the setup's if None. The last batch may be smaller.
-        parallel_calls: groups of frames drawn at a time; the emitters do not depend on it.
-
-    Returns:
-        tf.data.Dataset of Emitters: xyz_um float32 ``[B, E, 3]`` µm, photons float32 ``[B, E]``, blur_sigma_px float32
-        ``[B, E]`` camera pixels, labelled bool ``[B, E]``.
-    """
-
-    def examples(seed: tf.Tensor) -> Emitters:
-        return group_emitters(setup, seed, split)
-
-    return _stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls)
+    return grouped_stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls, share)
 
 
 def epoch_frames(setup: Any, split: str) -> int:
@@ -170,7 +141,7 @@ def epoch_frames(setup: Any, split: str) -> int:
     return section.validation_count if split == "validation" else section.training_count
 
 
-def _stream(
+def grouped_stream(
     setup: Any,
     split: str,
     seed: int | None,
@@ -179,8 +150,21 @@ def _stream(
     limit: int | None,
     batch_size: int | None,
     parallel_calls: int,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
-    """Return batches of ``examples(seed of a group)`` for the frames asked for."""
+    """Return batches of ``examples(seed of a group)`` for the frames asked for.
+
+    Args:
+        setup: the ``Setup``.
+        split: "training" or "validation".
+        seed: seed of the stream; the setup's if None.
+        examples: maps the seed of a group, int64 ``[2]`` (no unit), to tensors ``[GROUP_FRAMES, ...]`` of any unit.
+        first_frame: number of the first frame.
+        limit: number of frames; None goes on to the end of the first frame's epoch.
+        batch_size: frames a batch; the setup's if None. The last batch may be smaller.
+        parallel_calls: groups made at a time.
+        share: part of every batch to return.
+    """
     epoch = epoch_frames(setup, split)
     limit = epoch - first_frame % epoch if limit is None else limit
     last_frame = first_frame + limit
@@ -199,11 +183,24 @@ def _stream(
         start = place // groups_in_period * period + group * GROUP_FRAMES
         begin = tf.maximum(first_frame - start, 0)
         end = tf.minimum(tf.minimum(last_frame - start, period - group * GROUP_FRAMES), GROUP_FRAMES)
-        return tf.nest.map_structure(lambda value: value[begin:end], examples(derived_seed(stream_seed, group)))
+        if share == WHOLE:
+            return tf.nest.map_structure(lambda value: value[begin:end], examples(derived_seed(stream_seed, group)))
+        own = shared_frames(place)
+        return tf.nest.map_structure(
+            lambda value: tf.boolean_mask(value, own), examples(derived_seed(stream_seed, group))
+        )
+
+    def shared_frames(place: tf.Tensor) -> tf.Tensor:
+        group, inside = place % groups_in_period, tf.range(GROUP_FRAMES, dtype=tf.int64)
+        number = place // groups_in_period * period + group * GROUP_FRAMES + inside
+        asked = (number >= first_frame) & (number < last_frame) & (group * GROUP_FRAMES + inside < period)
+        return asked & share.holds(number - first_frame, batch_size, limit)
 
     places = tf.data.Dataset.range(place(first_frame), place(last_frame - 1) + 1 if limit > 0 else 0)
+    if share != WHOLE:
+        places = places.filter(lambda place: tf.reduce_any(shared_frames(place)))
     frames = places.map(frames_of, num_parallel_calls=parallel_calls, deterministic=True)
-    batches = frames.rebatch(batch_size)
+    batches = frames.rebatch(share.of_batch_size(batch_size))
     batches = batches.apply(tf.data.experimental.assert_cardinality(math.ceil(limit / batch_size)))
     options = tf.data.Options()
     # Several groups on a core each come faster than one on all: the work of a group is many small operations.

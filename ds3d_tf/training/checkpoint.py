@@ -77,9 +77,9 @@ class Checkpointer(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(path)
         self.settings = settings
-        self.others = list(others)
+        self.others = [callback for callback in others if type(callback).__name__ in _REMEMBERED]
         self.every_seconds = every_seconds
-        self._states = start.facts["callbacks"] if start else None
+        self._states = [state for state in start.facts["callbacks"] if state] if start else None
         self._metrics: list[np.ndarray] | None = None
         self._epoch, self._first_step = (start.epoch, start.step) if start else (0, 0)
         self._written = time.monotonic()
@@ -135,6 +135,9 @@ class Checkpointer(keras.callbacks.Callback):
 
         Raises InputError if it cannot be written; the one before stays.
         """
+        if hasattr(self.model, "jax_state_sync"):
+            # JAX's values are not in the variables during an epoch.
+            self.model.jax_state_sync()
         facts = {
             "epoch": epoch,
             "step": step,
@@ -170,7 +173,7 @@ _REMEMBERED: dict[str, tuple[str, ...]] = {
     "EarlyStopping": ("wait", "best", "stopped_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
     "KeepBest": ("value", "epoch"),
-    "HistoryFile": ("rows",),
+    "HistoryFile": ("rows", "seconds_spent"),
 }
 
 

@@ -22,7 +22,7 @@ def compile_network(model: Any, setup: Any, jit_compile: bool | None = None, gri
         model: a LocalizationNet, or a network of another voxel grid.
         setup: its ``Setup``.
         jit_compile: whether XLA compiles the training step; None: only if there is a GPU. On a CPU, XLA's
-            convolutions take several times as long as TensorFlow's own.
+            convolutions take several times as long as TensorFlow's own. JAX always compiles.
         grid: the network's voxels; the setup's if None.
     """
     grid, scale = grid or VoxelGrid.from_setup(setup), setup.learning.scaling_factor
@@ -30,7 +30,7 @@ def compile_network(model: Any, setup: Any, jit_compile: bool | None = None, gri
         optimizer=keras.optimizers.Adam(learning_rate(setup)),
         loss=VolumeLoss(grid, scale),
         metrics=[VolumeJaccard(grid, scale)],
-        jit_compile=has_gpu() if jit_compile is None else jit_compile,
+        jit_compile=_worth_compiling() if jit_compile is None else jit_compile,
     )
 
 
@@ -41,6 +41,11 @@ def learning_rate(setup: Any) -> float | keras.optimizers.schedules.LearningRate
         return learning.learning_rate
     steps = learning.epochs * math.ceil(setup.training_set.training_count / learning.batch_size)
     return keras.optimizers.schedules.CosineDecay(learning.learning_rate, steps, alpha=COSINE_END)
+
+
+def _worth_compiling() -> bool:
+    backend = keras.backend.backend()
+    return backend == "jax" or (backend == "tensorflow" and has_gpu())
 
 
 def has_gpu() -> bool:

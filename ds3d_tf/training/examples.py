@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from ds3d_tf.common.errors import InputError
 from ds3d_tf.simulation.stream import training_dataset
+from ds3d_tf.training.devices import ONE_DEVICE, Devices, parts, steps_of
 
 # Frames that come again in every epoch are kept in memory up to this size, in bytes, and made anew beyond.
 LARGEST_CACHE = 2 * 1024**3
@@ -22,39 +23,64 @@ class Examples:
         training: batches of all epochs, one after the other.
         steps: batches an epoch.
         validation: batches of the validation frames, the same at every pass.
+        validation_steps: batches a pass; None: ``validation`` ends by itself.
     """
 
     training: tf.data.Dataset
     steps: int
     validation: tf.data.Dataset
+    validation_steps: int | None = None
 
 
-def examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> Examples:
+def examples(setup: Any, first_epoch: int = 0, first_step: int = 0, devices: Devices = ONE_DEVICE) -> Examples:
     """Return the training and validation batches of a ``Setup``.
 
     Args:
         setup: the ``Setup``.
         first_epoch: epoch to begin with; the frames are those of a run that came this far.
         first_step: step of that epoch to begin with.
+        devices: where the run trains; with more than one device, each gets its part of every batch, and all of them
+            together the batch that one would get.
 
-    Raises InputError if the mask or the data set cannot be read.
+    Raises InputError if the mask or the data set cannot be read, or the batches cannot be shared.
     """
-    section, batch = setup.training_set, setup.learning.batch_size
-    steps = math.ceil(section.training_count / batch)
+    section, batch, share = setup.training_set, setup.learning.batch_size, devices.share
+    steps = steps_of(section.training_count, batch)
     first_frame = (first_epoch * steps + first_step) * batch
     limit = setup.learning.epochs * steps * batch - first_frame
+    validation_count = section.validation_count
     if section.folder is not None:
         from ds3d_tf.simulation.dataset import stored_dataset
 
-        training = stored_dataset(setup, section.folder, "training", first_frame=first_frame, limit=limit)
-        validation = stored_dataset(setup, section.folder, "validation")
+        training = stored_dataset(setup, section.folder, "training", first_frame=first_frame, limit=limit, share=share)
+        validation = stored_dataset(setup, section.folder, "validation", share=share)
+        if devices.count > 1:
+            validation_count = _stored_validation_count(setup, devices)
     else:
-        training = training_dataset(setup, "training", first_frame=first_frame, limit=limit)
+        training = training_dataset(setup, "training", first_frame=first_frame, limit=limit, share=share)
         if not section.fresh_each_epoch:
-            training = _kept(setup, training_dataset(setup, "training"), section.training_count).repeat()
+            epoch = training_dataset(setup, "training", share=share)
+            training = _kept(setup, epoch, section.training_count).repeat()
             training = training.skip(first_step)
-        validation = training_dataset(setup, "validation")
-    return Examples(training, steps, _kept(setup, validation, section.validation_count))
+        validation = training_dataset(setup, "validation", share=share)
+    validation = _kept(setup, validation, section.validation_count)
+    if devices.count == 1:
+        return Examples(training, steps, validation)
+    return Examples(parts(training, devices), steps, parts(validation, devices), steps_of(validation_count, batch))
+
+
+def _stored_validation_count(setup: Any, devices: Devices) -> int:
+    """Return the number of validation frames of a data set on disk; raises InputError if devices cannot share them."""
+    from ds3d_tf.simulation.dataset import load_dataset, split_frames
+
+    folder = setup.training_set.folder
+    count = len(split_frames(setup, len(load_dataset(folder).frames), "validation"))
+    if count % devices.count:
+        raise InputError(
+            f"{folder}: its {count} validation frames cannot be shared equally by {devices.count} devices; "
+            "change the share that training_set.validation_count has of all frames"
+        )
+    return count
 
 
 def _kept(setup: Any, batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:

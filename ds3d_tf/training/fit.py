@@ -9,14 +9,17 @@ from typing import Any, Literal
 
 import keras
 
+from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.training.best import KeepBest, write_network
 from ds3d_tf.training.checkpoint import Checkpoint, Checkpointer
+from ds3d_tf.training.clock import StepClock
 from ds3d_tf.training.curves import CurvesFile
 from ds3d_tf.training.examples import Examples
 from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
 from ds3d_tf.training.history import HistoryFile
 from ds3d_tf.training.interrupted import StopWhenInterrupted
+from ds3d_tf.training.lazy_callbacks import LazyCallbackList
 from ds3d_tf.training.progress import ProgressBar
 from ds3d_tf.training.scores import MatchedScores, Score
 
@@ -90,9 +93,11 @@ def fit(
     curves = CurvesFile(folder / CURVES_FILE, history.rows, title=setup.name)
     best = KeepBest(folder / NETWORK_FILE, "val_loss")
     early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
-    bar = ProgressBar(epochs, data.steps) if show_progress else None
+    clock = StepClock()
+    bar = ProgressBar(epochs, data.steps, clock, setup.learning.batch_size) if show_progress else None
     interrupt = PatientInterrupt()
     chain: list[keras.callbacks.Callback] = [
+        clock,
         StopWhenInterrupted(interrupt),
         StopWhenNotFinite(),
         *([MatchedScores(score)] if score else []),
@@ -112,7 +117,7 @@ def fit(
     if start is not None:
         # Keras makes the metrics' variables when it sees a first batch, too late to put their values back.
         # A whole pass, because a cache of frames that is read in part only would stay so.
-        model.evaluate(data.validation, verbose=0)
+        model.evaluate(data.validation, verbose=0, steps=data.validation_steps)
         checkpointer.restore_variables(model, start)
         checkpointer.restore_callbacks()
     ended: Literal["finished", "early", "interrupted", "not_finite"] = "finished"
@@ -120,7 +125,7 @@ def fit(
     if bar:
         bar.start()
     try:
-        with interrupt:
+        with interrupt, clock.watching(model):
             stretches = [] if early.stopped_epoch else _stretches(data, epochs, start, unfinished)
             for batches, steps, first, last in stretches:
                 if bar:
@@ -131,7 +136,10 @@ def fit(
                     initial_epoch=first,
                     epochs=last,
                     validation_data=data.validation,
-                    callbacks=chain,
+                    validation_steps=data.validation_steps,
+                    callbacks=LazyCallbackList(
+                        chain, add_history=True, model=model, verbose=0, epochs=last, steps=steps
+                    ),
                     verbose=0,
                     shuffle=False,
                 )
@@ -144,10 +152,15 @@ def fit(
             write_network(best.path, model)
     except LossNotFinite as error:
         ended, detail = "not_finite", str(error)
+    except InputError as error:
+        if not (checkpointer.path.is_file() and str(error).startswith("cannot write")):
+            raise
+        raise InputError(f"{error}; the last checkpoint stays: make room and go on with --resume") from error
     finally:
         if bar:
             bar.stop()
-        curves.draw()
+    # Not after an error: on a full disk a second one would hide it.
+    curves.draw()
     return Outcome(ended, history.rows, best.epoch, detail)
 
 

@@ -8,15 +8,26 @@ from typing import Any
 import keras
 
 from ds3d_tf.common import console
+from ds3d_tf.training.clock import StepClock
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Two bars on stderr, the epoch's and the run's, with losses and time left; one line for each epoch that ends."""
+    """Two bars on stderr, the epoch's and the run's, with losses and time left; one line for each epoch that ends.
 
-    def __init__(self, epochs: int, steps: int, every_seconds: float = 0.5) -> None:
+    Args:
+        epochs: of the run.
+        steps: an epoch.
+        clock: tells how much of the time steps wait for data.
+        batch_size: frames a step.
+        every_seconds: least time between two looks at the loss.
+    """
+
+    def __init__(self, epochs: int, steps: int, clock: StepClock, batch_size: int, every_seconds: float = 0.5) -> None:
         super().__init__()
         self.epochs = epochs
         self.steps = steps
+        self.clock = clock
+        self.batch_size = batch_size
         self.every_seconds = every_seconds
         self.first_step = 0
         self._bars = console.progress("steps")
@@ -49,6 +60,7 @@ class ProgressBar(keras.callbacks.Callback):
             text = f"epoch {self._number + 1}/{self.epochs}"
             if logs and "loss" in logs:
                 text += f"  loss {float(logs['loss']):.4g}"
+            text += f"  {self.clock.text(self.batch_size)}".rstrip()
             self._bars.update(self._epoch, completed=self._done, description=text)
             self._bars.update(self._run, completed=self._number * self.steps + self._done)
 
@@ -71,4 +83,6 @@ class ProgressBar(keras.callbacks.Callback):
         ):
             if name in logs:
                 parts.append(f"{label} {float(logs[name]):{form}}")
+        if "steps_per_s" in logs:
+            parts.append(f"{logs['steps_per_s']:.3g} steps/s, {self.clock.text(self.batch_size)}")
         self._bars.console.print("  ".join(parts), soft_wrap=True)
