@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ds3d_tf.common import console
+
+
+class DeviceChoice(StrEnum):
+    """Values of --devices."""
+
+    one = "one"
+    all = "all"
+    workers = "workers"
 
 
 def main(
@@ -32,6 +41,10 @@ def main(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bits every time, at some speed.")
     ] = False,
+    devices: Annotated[
+        DeviceChoice, typer.Option("--devices", help="One device, all of this machine, or all workers of TF_CONFIG.")
+    ] = DeviceChoice.one,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs/ for TensorBoard.")] = False,
 ) -> None:
     """Train a localization network, then export and evaluate it.
 
@@ -45,7 +58,18 @@ def main(
     chosen = train_setup(
         setup, overrides or (), out, resume=resume, start=start, freeze=freeze or (), fresh=fresh or ()
     )
-    run = train(chosen, out, overwrite=overwrite, resume=resume, deterministic=deterministic)
+    run = train(
+        chosen,
+        out,
+        overwrite=overwrite,
+        resume=resume,
+        deterministic=deterministic,
+        devices=devices.value,
+        tensorboard=tensorboard,
+        on_wait=lambda workers: console.messages().print(
+            f"worker {workers.index} of {len(workers.addresses)} waits for the others", soft_wrap=True
+        ),
+    )
     console.messages().print(run.summary(), soft_wrap=True)
     if run.ended == "not_finite":
         raise InputError(f"{run.detail}; the best epoch before is kept: lower learning.learning_rate and train again")

@@ -45,9 +45,9 @@ def prepare_network(model: Any, setup: Setup, load: bool) -> list[str]:
     return told
 
 
-def announce_start(model: Any, validation: Any, told: list[str]) -> None:
-    """Print what ``prepare_network`` returned and how the compiled network does on the validation batches so far."""
-    found = model.evaluate(validation, verbose=0, return_dict=True)
+def announce_start(model: Any, data: Any, told: list[str]) -> None:
+    """Print what ``prepare_network`` returned and how the compiled network does on the validation batches of a run."""
+    found = model.evaluate(data.validation, steps=data.validation_steps, verbose=0, return_dict=True)
     figures = f"validation loss {found['loss']:.4g}, soft Jaccard {found['jaccard']:.3f}"
     for line in [*told, f"before training: {figures}"]:
         console.messages().print(line, soft_wrap=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +19,10 @@ from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
     from ds3d_tf.training.checkpoint import Checkpoint
+    from ds3d_tf.training.devices import DeviceChoice, Devices
+    from ds3d_tf.training.workers import Workers
 
 SCORED_FRAMES = 100
-EVALUATED_FRAMES = 200
-EVALUATION_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class TrainedRun:
     """A run folder and how the run ended ("finished", "early", "interrupted" or "not_finite").
 
     ``epochs`` counts the epochs that ended, ``best_epoch`` (from 1) is the exported network's; ``figures`` are those of
-    its evaluation.
+    its evaluation. All but the first of several workers have no run folder and no figures.
     """
 
     folder: Path
@@ -47,6 +50,8 @@ class TrainedRun:
             "interrupted": "interrupted",
             "not_finite": self.detail,
         }[self.ended]
+        if not self.figures:
+            return f"{how} ({self.epochs} epochs); the run folder is the first worker's"
         which = f"the network of epoch {self.best_epoch}" if self.best_epoch else "the network of the unfinished epoch"
         return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.figures)}\nrun folder: {self.folder}/"
 
@@ -58,7 +63,10 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     deterministic: bool = False,
+    devices: DeviceChoice = "one",
+    tensorboard: bool = False,
     show_progress: bool = True,
+    on_wait: Callable[[Workers], None] = lambda workers: None,
 ) -> TrainedRun:
     """Train a network, keep the best, export it as a SavedModel and evaluate it; docs/training.md lists the files.
 
@@ -71,11 +79,17 @@ def train(
         resume: go on from the checkpoint in the run folder, on the same frames and with the same result as if the run
             had never stopped.
         deterministic: use operations that give the same bits every time only (slower).
+        devices: "one"; "all" of this machine; "workers", all of the machines that TF_CONFIG names.
+        tensorboard: whether to write ``logs/`` for TensorBoard.
         show_progress: whether to show bars on stderr.
+        on_wait: called before waiting for the other workers.
 
     Raises InputError for a setup that cannot be trained or is not the resumed run's, an output that exists or cannot be
     written, or a loss that is not finite in the first epoch.
     """
+    from ds3d_tf.training.devices import check_batches, distribute, open_devices
+    from ds3d_tf.training.workers import read_workers
+
     start: Checkpoint | None = None
     setup = with_absolute_start(setup) if setup is not None else None
     if resume or (setup is not None and setup.resuming.resume):
@@ -84,36 +98,50 @@ def train(
     else:
         if setup is None:
             raise InputError("--setup is missing; only a run that is resumed has one in its folder")
-        out = writable_folder(out, overwrite, RUN_FILES, "run folder")
+        if devices != "workers" or read_workers().is_chief:
+            out = writable_folder(out, overwrite, RUN_FILES, "run folder")
     _check(setup)
+    where = open_devices(devices, on_wait)
+    check_batches(setup, where)
 
     import tensorflow as tf
 
-    from ds3d_tf.export.saved_model import export_saved_model
-    from ds3d_tf.jobs.evaluate import evaluate
+    from ds3d_tf.export.card import this_machine, write_card
+    from ds3d_tf.jobs.finish_run import finish_run
     from ds3d_tf.jobs.matched_score import matched_score
+    from ds3d_tf.jobs.tensorboard_log import LOGS_FOLDER, TensorBoardLog
     from ds3d_tf.model import LocalizationNet
-    from ds3d_tf.model.files import load_model_folder, save_setup_and_mask
+    from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
+    from ds3d_tf.training.stretches import begin_stretch, end_stretch
 
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     mask_rad = load_mask(setup)
     begun = start is not None and start.step > 0
-    model = LocalizationNet.from_setup(setup)
+    with where.scope():
+        model = LocalizationNet.from_setup(setup)
     told = prepare_network(model, setup, load=start is None)
-    data = examples(setup, (start.epoch if start else 0) + begun)
-    unfinished = examples(setup, start.epoch, start.step) if start and begun else None
-    compile_network(model, setup)
+    data = examples(setup, (start.epoch if start else 0) + begun, devices=where)
+    unfinished = examples(setup, start.epoch, start.step, where) if start and begun else None
+    with where.scope():
+        compile_network(model, setup)
+    distribute(model, where)
     if start is None and setup.resuming.checkpoint is not None:
-        announce_start(model, data.validation, told)
+        announce_start(model, data, told)
 
+    if not where.is_chief:
+        # Every worker does the same, so that none waits for another; only the first one's files are kept.
+        out = Path(tempfile.mkdtemp())
     if start is None:
         if out.exists():
             shutil.rmtree(out)
         save_setup_and_mask(out, setup, mask_rad)
-    score = matched_score(setup, data.validation, SCORED_FRAMES)
+    begin_stretch(out, start.epoch if start else 0, this_machine())
+    write_card(out)
+    judged = data.validation if where.count == 1 else examples(setup).validation
+    score = matched_score(setup, judged, SCORED_FRAMES)
     try:
         outcome = fit(
             model,
@@ -121,27 +149,42 @@ def train(
             setup,
             out,
             score=score,
-            show_progress=show_progress,
+            callbacks=[TensorBoardLog(out / LOGS_FOLDER, setup, judged)] if tensorboard else [],
+            show_progress=show_progress and where.is_chief,
             start=start,
             unfinished=unfinished,
-            checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),
+            checkpoint_seconds=_checkpoint_seconds(where),
         )
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             f"not enough memory for {setup.learning.batch_size} frames a step; lower learning.batch_size"
         ) from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if where.workers is None:
+            raise
+        raise InputError(
+            f"another worker no longer answers ({str(error).splitlines()[0]}); start all of them again with --resume"
+        ) from error
     finally:
         nothing = not (out / "model.keras").is_file()
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
             shutil.rmtree(out)
+    if not where.is_chief:
+        shutil.rmtree(out, ignore_errors=True)
+        return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, {})
     if nothing:
         shutil.rmtree(out, ignore_errors=True)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
-    best, _, _ = load_model_folder(out)
-    export_saved_model(best, setup, mask_rad, out / "saved_model")
-    evaluation = evaluate(out, out / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
-    return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, evaluation.figures)
+    end_stretch(out, outcome.ended, len(outcome.rows))
+    figures = finish_run(out)
+    write_card(out)
+    return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, figures)
+
+
+def _checkpoint_seconds(where: Devices) -> float:
+    # Running means of several machines can be read by all of them at once only, as at the end of an epoch.
+    return math.inf if where.workers else float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60"))
 
 
 def _check(setup: Setup) -> None:

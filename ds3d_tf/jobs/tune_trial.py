@@ -97,7 +97,7 @@ def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: boo
         data,
         setup.replace({"learning.epochs": epochs}),
         run,
-        score=matched_score(setup, _judged_frames(base, setup, data.validation), SCORED_FRAMES),
+        score=matched_score(setup, judged_frames(base, setup, data.validation), SCORED_FRAMES),
         show_progress=show_progress,
         start=start,
         unfinished=unfinished,
@@ -110,8 +110,14 @@ def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: boo
     return outcome.rows
 
 
-def _judged_frames(base: Setup, setup: Setup, validation: Any) -> Any:
-    """Return the validation batches of the base's frames, normalized as the trial's network expects them."""
+def judged_frames(base: Setup, setup: Setup, validation: Any) -> Any:
+    """Return the validation batches of the base's frames, normalized as the trial's network expects them.
+
+    Args:
+        base: the ``Setup`` of the search.
+        setup: that of the trial.
+        validation: the trial's own validation batches, returned if they are the same frames.
+    """
     own, given = (one.model_dump(exclude=set(_NOT_OF_THE_FRAMES)) for one in (setup, base))
     # The number of depth voxels divides the same emitters' depth more or less finely.
     for frames in (own, given):

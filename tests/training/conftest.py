@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from ds3d_tf.setup import Setup, load_setup
@@ -25,3 +27,20 @@ TINY = [
 @pytest.fixture(scope="session")
 def tiny() -> Setup:
     return load_setup("quickstart", TINY)
+
+
+@pytest.fixture(scope="module")
+def quick_fit() -> Iterator[pytest.MonkeyPatch]:
+    """Trainings whose steps are not traced first, without curves and without matched scores."""
+    from ds3d_tf.training import compile_network
+
+    def compile_eagerly(model, setup) -> None:
+        compile_network(model, setup)
+        model.run_eagerly = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ds3d_tf.training.compile_network", compile_eagerly)
+        patch.setattr("ds3d_tf.training.curves.draw_curves", lambda *arguments: None)
+        score = {"matched_jaccard": 0.5}
+        patch.setattr("ds3d_tf.jobs.matched_score.matched_score", lambda *arguments: lambda model: dict(score))
+        yield patch

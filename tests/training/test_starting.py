@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,19 +17,9 @@ FROZEN = ("frame_norm", "features_*")
 
 
 @pytest.fixture(scope="module")
-def quick():
-    """Runs without matched scores, export and evaluation, their steps not traced."""
-
-    def compile_eagerly(model, setup) -> None:
-        compile_network(model, setup)
-        model.run_eagerly = True
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ds3d_tf.training.compile_network", compile_eagerly)
-        patch.setattr("ds3d_tf.jobs.matched_score.matched_score", lambda *arguments: None)
-        patch.setattr("ds3d_tf.export.saved_model.export_saved_model", lambda *arguments: None)
-        patch.setattr("ds3d_tf.jobs.evaluate.evaluate", lambda *arguments, **options: SimpleNamespace(figures={}))
-        yield
+def quick(quick_fit):
+    """Runs without what follows the training."""
+    quick_fit.setattr("ds3d_tf.jobs.finish_run.finish_run", lambda *arguments: {})
 
 
 @pytest.fixture(scope="module")
