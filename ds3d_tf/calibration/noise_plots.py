@@ -41,7 +41,7 @@ def draw_where(
 
     shown = signal.searched[:SHOWN_TILES] if signal else _spread(len(tiles), SHOWN_TILES)
     figure = Figure(figsize=(15, 8), layout="constrained")
-    upper, lower = figure.subfigures(2, 1)
+    upper, lower = figure.subfigures(2, 1).flat  # type: ignore[union-attr]
     for place, (panel, index) in enumerate(zip(upper.subplots(1, len(shown), squeeze=False)[0], shown, strict=True)):
         tile = tiles[index]
         low, high = np.percentile(tile.pixels, [1, 99.7])
