@@ -12,7 +12,7 @@ from ds3d_tf.common import console
 
 def main(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="simulate, loss, localize, peaks, or all (as without any).")
+        list[str] | None, typer.Argument(help="simulate, loss, train, localize, peaks, or all (as without any).")
     ] = None,
     setup: console.SetupOption = "demo1",
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
@@ -27,6 +27,7 @@ def main(
         tuple[int, int], typer.Option("--peaks-size", help="Rows and columns of the frame for peaks, pixels.")
     ] = (297, 391),
     examples: Annotated[int, typer.Option("--examples", help="Training examples a repeat.")] = 256,
+    batch: Annotated[int, typer.Option("--batch", help="Frames a training step.")] = 1,
     repeats: Annotated[int, typer.Option("--repeats", help="Repeats, of which the median counts.")] = 5,
     overrides: console.Overrides = None,
     overwrite: console.Overwrite = False,
@@ -48,7 +49,7 @@ def main(
         out=out,
         model=model,
         frames=frames,
-        sizes=Sizes(size, peaks_size, examples, repeats),
+        sizes=Sizes(size, peaks_size, examples, batch, repeats),
         overwrite=overwrite,
     )
     machine = result.machine

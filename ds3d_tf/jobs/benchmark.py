@@ -17,7 +17,7 @@ from ds3d_tf.common.files import refuse_existing, whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup
 
-PARTS = ("simulate", "loss", "localize", "peaks")
+PARTS = ("simulate", "loss", "train", "localize", "peaks")
 # The work behind the time of a frame of DeepSTORM3D's simulation: 18 emitters, each two phases and one transform.
 YARDSTICK_EMITTERS, YARDSTICK_PIXELS = 18, 203
 # What the original takes for one frame of demo 1, in yardsticks.
@@ -43,6 +43,7 @@ class Sizes:
     frame_px: int = 121
     peaks_frame_px: tuple[int, int] = (297, 391)
     examples: int = 256
+    batch: int = 1
     repeats: int = 5
 
 
@@ -105,7 +106,7 @@ def benchmark(
     """Time parts of the package.
 
     Args:
-        parts: of "simulate", "loss", "localize" and "peaks"; "all" or nothing stands for all.
+        parts: of "simulate", "loss", "train", "localize" and "peaks"; "all" or nothing stands for all.
         setup: optics, noise and depth voxels to simulate and localize with.
         out: JSON file to write.
         model: model to localize with; a network of the setup with random weights if None.
@@ -115,7 +116,7 @@ def benchmark(
 
     Raises InputError for an unknown part, or a model, recording or output that cannot be used.
     """
-    from ds3d_tf.jobs import benchmark_parts
+    from ds3d_tf.jobs import benchmark_parts, benchmark_train
 
     unknown = sorted(set(parts) - {*PARTS, "all"})
     if unknown:
@@ -124,13 +125,13 @@ def benchmark(
     if out is not None:
         out = refuse_existing(out, overwrite)
     sizes = sizes or Sizes()
-    if min(sizes.frame_px, *sizes.peaks_frame_px, sizes.examples, sizes.repeats) < 1:
-        raise InputError("--size, --peaks-size, --examples, --repeats: expected 1 or more")
+    if min(sizes.frame_px, *sizes.peaks_frame_px, sizes.examples, sizes.batch, sizes.repeats) < 1:
+        raise InputError("--size, --peaks-size, --examples, --batch, --repeats: expected 1 or more")
     yardsticks = {
         "complex128_s": complex_yardstick(sizes.repeats),
         "matmul_float32_gflops": matrix_gflops("float32", sizes.repeats),
     }
-    if "localize" in chosen:
+    if {"localize", "train"} & set(chosen):
         yardsticks["matmul_bfloat16_gflops"] = matrix_gflops("bfloat16", sizes.repeats)
     timings: list[Timing] = []
     for part in chosen:
@@ -138,6 +139,8 @@ def benchmark(
             timings += benchmark_parts.time_simulation(setup, sizes, yardsticks)
         elif part == "loss":
             timings += benchmark_parts.time_loss(setup, sizes)
+        elif part == "train":
+            timings += benchmark_train.time_training(setup, sizes, yardsticks)
         elif part == "localize":
             timings += benchmark_parts.time_localization(setup, sizes, yardsticks, model, frames)
         else:

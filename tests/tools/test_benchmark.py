@@ -57,7 +57,7 @@ def test_the_networks_work_is_counted():
 
 def test_mistakes(tmp_path):
     setup = load_setup("quickstart")
-    with pytest.raises(InputError, match="speed: no such part; expected simulate, loss, localize, peaks or all"):
+    with pytest.raises(InputError, match="speed: no such part; expected simulate, loss, train, localize, peaks or all"):
         benchmark(["speed"], setup, sizes=SMALL)
     (tmp_path / "b.json").write_text("old")
     with pytest.raises(InputError, match="exists"):
