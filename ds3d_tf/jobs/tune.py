@@ -215,9 +215,7 @@ def _check_same(stored: SearchPlan, plan: SearchPlan, out: Path) -> None:
     old, new = ({**asdict(one), "trials": None} for one in (stored, plan))
     changed = differences(new, old)
     if changed:
-        raise InputError(
-            f"{out}: another search is there ({'; '.join(changed[:4])}); choose another name or --overwrite"
-        )
+        raise InputError(f"{out} holds another search ({'; '.join(changed[:4])}); choose another name or --overwrite")
     if stored.trials is not None and (plan.trials or math.inf) < stored.trials:
         raise InputError(f"--trials {plan.trials}: the search in {out} has {stored.trials}; it can only get longer")
 

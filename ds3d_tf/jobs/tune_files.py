@@ -93,7 +93,7 @@ def table_rows(outcomes: Sequence[Mapping[str, Any]], space: Sequence[Dimension]
     rows = []
     for one in outcomes:
         row: dict[str, Any] = {"trial": int(one["trial"]), "status": one["status"]}
-        row |= {dimension.field: _plain(one["values"].get(dimension.field)) for dimension in space}
+        row |= {dimension.field: one["values"].get(dimension.field) for dimension in space}
         row |= {name: one["figures"][name] for name in FIGURES if name in one.get("figures", {})}
         row |= {"seconds": one["seconds"]}
         if one.get("goes_on_from") is not None:
@@ -138,7 +138,3 @@ def wait_for_plan(folder: Path, seconds: float) -> SearchPlan:
             raise InputError(f"{folder}: no chief has begun a search here; start one with KERASTUNER_TUNER_ID=chief")
         time.sleep(0.5)
     return SearchPlan.read(folder)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, (list, tuple, dict)) else value
