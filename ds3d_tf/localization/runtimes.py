@@ -71,6 +71,9 @@ def _onnx(file: NetworkFile) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _cores()
     options.log_severity_level = 4
+    # Its own store of memory keeps a plan for every size of tile, and more than twice of what one tile needs.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
