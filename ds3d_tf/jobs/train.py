@@ -90,11 +90,11 @@ def train(
     from ds3d_tf.training.devices import check_batches, distribute, open_devices
     from ds3d_tf.training.workers import read_workers
 
+    out = Path(out)
     start: Checkpoint | None = None
     setup = with_absolute_start(setup) if setup is not None else None
     if resume or (setup is not None and setup.resuming.resume):
-        setup, start = resumed_run(setup, Path(out))
-        out = Path(out)
+        setup, start = resumed_run(setup, out)
     else:
         if setup is None:
             raise InputError("--setup is missing; only a run that is resumed has one in its folder")

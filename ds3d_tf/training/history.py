@@ -47,6 +47,7 @@ class HistoryFile(keras.callbacks.Callback):
 
     @seconds_spent.setter
     def seconds_spent(self, seconds: float) -> None:
+        """Set what was spent before this moment; the clock starts with the next epoch's begin."""
         self._earlier, self._begin = seconds, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -21,7 +21,9 @@ class StopWhenInterrupted(keras.callbacks.Callback):
         self.interrupt = interrupt
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop if asked to."""
         self.interrupt.check()
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop if asked to."""
         self.interrupt.check()
