@@ -103,7 +103,10 @@ class TensorBoardLog(keras.callbacks.Callback):
         title = f"epoch {step}"
         volume = keras.ops.convert_to_numpy(self.model(frame, training=False))[0]
         for tag, draw in (
-            ("validation frame", lambda path: plot_examples(path, list(frame), [truth], [found_um], self.setup, [title])),
+            (
+                "validation frame",
+                lambda path: plot_examples(path, list(frame), [truth], [found_um], self.setup, [title]),
+            ),
             ("prediction", lambda path: plot_prediction(path, volume, truth_um, self.setup)),
         ):
             self._write("validation", tag, _encoded(draw), step, "images", _BLOBS)
