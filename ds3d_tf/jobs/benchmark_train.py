@@ -98,7 +98,7 @@ def _plain_step(setup: Setup, batch: tuple[Any, Any]) -> Callable[[], float]:
         return lambda images: block.convolution(ops.repeat(ops.repeat(images, 2, axis=1), 2, axis=2))
 
     for block in model.upsampling:
-        block.convolve = doubled(block)
+        setattr(block, "convolve", doubled(block))  # noqa: B010
     model.compile(
         optimizer=keras.optimizers.Adam(setup.learning.learning_rate),
         loss=lambda labels, prediction: plain_loss(labels, prediction, scale),

@@ -69,6 +69,14 @@ def open_devices(choice: DeviceChoice, on_wait: Callable[[Workers], None] = lamb
     Raises InputError if TF_CONFIG is impossible or a worker does not answer within
     ``$DS3D_SECONDS_TO_WAIT_FOR_WORKERS`` (300).
     """
+    if keras.backend.backend() != "tensorflow":
+        if choice != "one":
+            raise InputError(f"--devices {choice}: TensorFlow's only, and KERAS_BACKEND is {keras.backend.backend()}")
+        import tensorflow as tf
+
+        # The stream stays on the processor; the GPU's memory is for the network.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
     if choice == "one":
         return ONE_DEVICE
     if choice == "workers":
@@ -103,8 +111,8 @@ def check_batches(setup: Any, devices: Devices) -> None:
 def distribute(model: Any, devices: Devices) -> None:
     """Let a compiled network take its steps on all devices, each on its part of the batch, with one device's result.
 
-    Batch normalization takes its statistics over the whole batch, the loss its sums, and gradients are added up. Keras's
-    own steps do not work on several machines. Does nothing for a single device.
+    Batch normalization takes its statistics over the whole batch, the loss its sums, and gradients are added up.
+    Keras's own steps do not work on several machines. Does nothing for a single device.
 
     Args:
         model: a LocalizationNet made and compiled within ``devices.scope()``.

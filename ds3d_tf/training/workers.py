@@ -109,7 +109,7 @@ def wait_for_workers(workers: Workers, seconds: float = SECONDS_TO_WAIT) -> None
     if missing:
         raise InputError(
             f"TF_CONFIG: worker {missing[0]} ({workers.addresses[missing[0]]}) did not reach this one, worker "
-            f"{workers.index} ({workers.addresses[workers.index]}), within {seconds:g} s; do they have the same cluster?"
+            f"{workers.index} ({workers.addresses[workers.index]}), in {seconds:g} s; do they have the same cluster?"
         )
 
 
