@@ -14,6 +14,8 @@ from ds3d_tf.setup.search_space import Dimension
 
 _FAILED = "#b03a2e"
 _MOST_TICKS = 6
+_WIDTH_OF_A_VALUE = 0.03
+_SIDE_BY_SIDE = 7
 
 
 def plot_parallel_coordinates(
@@ -49,8 +51,13 @@ def plot_parallel_coordinates(
     axes = figure.subplots()
     last = len(space)
     best = better(completed, key=lambda row: row[objective], default=None)
-    for row in rows:
-        heights = [_height(dimension, row[dimension.field]) for dimension in space]
+    for number, row in enumerate(rows):
+        # Lines through one value of a few lie side by side.
+        aside = _WIDTH_OF_A_VALUE * ((number % _SIDE_BY_SIDE) / (_SIDE_BY_SIDE - 1) - 0.5)
+        heights = [
+            _height(dimension, row[dimension.field]) + (aside if _is_discrete(dimension) else 0.0)
+            for dimension in space
+        ]
         if row["status"] == "completed":
             heights.append((row[objective] - low) / (high - low))
             style: dict[str, Any] = {"color": colours.to_rgba(row[objective]), "linewidth": 1.4, "alpha": 0.9}
@@ -91,6 +98,10 @@ def _height(dimension: Dimension, value: Any) -> float:
     return (value - low) / (high - low)
 
 
+def _is_discrete(dimension: Dimension) -> bool:
+    return dimension.kind == "choice" or dimension.step is not None
+
+
 def _ticks(dimension: Dimension) -> list[Any]:
     if dimension.kind == "choice":
         return list(dimension.values)
@@ -120,4 +131,4 @@ def _axis(axes: Any, place: int, ticks: list[tuple[float, str]]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -30,6 +30,7 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     right, bottom = left + width * pixel, top + height * pixel
     low, high = setup.volume.z_min_um, setup.volume.z_max_um
     side = 5.0
+    aspect = "equal" if high - low > 0.24 * (right - left) else "auto"
     heights = [side * height / width, max(1.2, side * (high - low) / (right - left))]
     figure = Figure(figsize=(side + 1.6, sum(heights) + 0.9), layout="compressed")
     FigureCanvasAgg(figure)
@@ -38,7 +39,13 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     shown = {"cmap": "inferno", "vmin": 0.0, "vmax": np.sqrt(setup.learning.scaling_factor), "interpolation": "nearest"}
     volume = np.sqrt(np.maximum(np.asarray(volume, np.float32), 0))
     image = across.imshow(volume.max(axis=2), extent=(left, right, bottom, top), aspect="equal", **shown)
-    along.imshow(volume.max(axis=0).T, extent=(left, right, low, high), aspect="equal" if high - low > 0.24 * (right - left) else "auto", origin="lower", **shown)
+    along.imshow(
+        volume.max(axis=0).T,
+        extent=(left, right, low, high),
+        aspect=aspect,
+        origin="lower",
+        **shown,
+    )
     rings = {"s": 70, "facecolors": "none", "edgecolors": "#5dade2", "linewidths": 1.2}
     truth = np.reshape(truth_um, (-1, 3))
     across.scatter(truth[:, 0], truth[:, 1], **rings)
