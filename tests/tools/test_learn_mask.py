@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy.io import loadmat
 
 from ds3d_tf.common.errors import InputError
@@ -41,6 +42,14 @@ FILES = {
     "setup.yaml", "start_mask.npy", "mask.npy", "mask.mat", "localization_setup.yaml", "pictures", "film.gif",
     "learned.png", "model.keras", "best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """Run without graphs: the few steps here cost less than making them; the command in a process of its own does."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +94,6 @@ def test_the_learned_mask_trains_a_localization_network(learned) -> None:
     np.testing.assert_array_equal(load_mask(setup), np.load(learned / "mask.npy"))
     model, data = LocalizationNet.from_setup(setup), examples(setup)
     compile_network(model, setup)
-    model.run_eagerly = True  # a few steps cost less than their graph
     losses = [float(model.train_on_batch(*batch)[0]) for batch in data.training]
     assert len(losses) == 8 and np.isfinite(losses).all() and losses[-1] < losses[0]
 
