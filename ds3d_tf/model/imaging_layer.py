@@ -88,7 +88,7 @@ class ImagingLayer(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Make the mask's weights; the frames' size is the volume's."""
-        if self.built:
+        if getattr(self, "built", False):
             return
         size = (self.size_px, self.size_px)
         self.start = self.add_weight(shape=size, initializer="zeros", trainable=False, name="start")
