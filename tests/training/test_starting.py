@@ -11,6 +11,7 @@ from ds3d_tf.jobs import train as job
 from ds3d_tf.jobs.starting_point import prepare_network
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.model.files import load_model_folder
+from ds3d_tf.setup import load_setup
 from ds3d_tf.training import compile_network, examples
 
 FROZEN = ("frame_norm", "features_*")
@@ -136,3 +137,25 @@ def test_weights_of_another_kind_are_refused(tiny, tmp_path):
     (tmp_path / "weights.pkl").touch()
     with pytest.raises(InputError, match=r"weights.pkl: a file; .*tools/import_weights.py"):
         job.train(tiny.replace({"resuming.checkpoint": str(tmp_path / "weights.pkl")}), tmp_path / "run")
+
+
+def test_published_weights_are_a_start_for_another_microscope(data, tmp_path):
+    pytest.importorskip("torch")
+    from ds3d_tf.model.files import save_model_folder
+    from ds3d_tf.model.torch_weights import network_from_state, read_state
+
+    published = network_from_state(read_state(data / "weights" / "tetrapod_telomere_demo3.pkl"))
+    save_model_folder(tmp_path, published, load_setup("demo3"), np.zeros((329, 329)))
+    setup = load_setup("demo3", [f"resuming.checkpoint={tmp_path}", "resuming.frozen_layers=[features_*, frame_norm]"])
+    model = LocalizationNet.from_setup(setup.replace({"volume.focus_um": 4.0}))
+    told = prepare_network(model, setup.replace({"volume.focus_um": 4.0}), load=True)
+    assert "volume.focus_um was 4.5 and is 4.0" in told[0] and told[1].startswith(
+        "frozen layers: frame_norm, features_1"
+    )
+    for one, other in zip(model.get_weights(), published.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The frozen layers hold 64 filters: 640 numbers, 5 times 65 × 64 × 9 + 64, twice 64 of each normalization.
+    frozen = 2 + 640 + 5 * (65 * 64 * 9 + 64) + 6 * 128
+    assert sum(np.size(value) for value in model.trainable_variables) == published.count_params() - frozen - sum(
+        np.size(value) for value in published.non_trainable_variables
+    )
