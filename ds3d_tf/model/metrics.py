@@ -34,10 +34,12 @@ class VolumeJaccard(keras.metrics.Metric):
             sample_weight: float32 ``[B]``, without unit, or None for equal weights.
         """
         shape = ops.shape(y_pred)
-        y_pred = ops.cast(y_pred, "float32") / self.scaling_factor
+        y_pred = ops.cast(y_pred, "float32")
         labels = label_volume(y_true, self.grid, shape)
-        overlap = ops.sum(y_pred * labels, axis=(1, 2, 3))
-        union = ops.sum(y_pred, axis=(1, 2, 3)) + ops.sum(labels, axis=(1, 2, 3)) - overlap
+        # Sums are divided, not volumes; the product is the loss's, too, and worked out once for both.
+        overlap = ops.sum(y_pred * labels, axis=(1, 2, 3)) / self.scaling_factor
+        predicted = ops.sum(y_pred, axis=(1, 2, 3)) / self.scaling_factor
+        union = predicted + ops.sum(labels, axis=(1, 2, 3)) - overlap
         # Nothing predicted where nothing is: a perfect answer, not 0 / 0.
         jaccard = ops.where(union > 0, overlap / ops.where(union > 0, union, 1.0), 1.0)
         weight = ops.ones_like(jaccard) if sample_weight is None else ops.cast(sample_weight, "float32")
