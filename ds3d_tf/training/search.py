@@ -81,6 +81,15 @@ class Search(BaseTuner):
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
         """Train with the values of a trial, note the outcome and return the objective."""
         folder = Path(self.get_trial_dir(trial.trial_id))
+        if not (folder / RESULT_FILE).is_file():
+            self._run(trial, folder)
+        # Else the process ended after the trial did, before the oracle knew.
+        outcome = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        if outcome["status"] == "failed":
+            raise FailedTrialError(outcome["reason"])
+        return {self.oracle.objective.name: outcome["figures"][self.oracle.objective.name]}
+
+    def _run(self, trial: Any, folder: Path) -> None:
         values = chosen_values(self.space, trial.hyperparameters.values)
         special = trial.hyperparameters.values
         previous = special.get("tuner/trial_id")
@@ -108,9 +117,6 @@ class Search(BaseTuner):
         outcome["seconds"] = time.monotonic() - begin
         write_json(folder / RESULT_FILE, outcome)
         self.ended(outcome)
-        if outcome["status"] == "failed":
-            raise FailedTrialError(outcome["reason"])
-        return {self.oracle.objective.name: outcome["figures"][self.oracle.objective.name]}
 
     def save(self) -> None:
         """Write the oracle's state; there is no other."""
@@ -128,7 +134,7 @@ class Search(BaseTuner):
 
 
 def read_outcomes(folder: str | Path) -> list[dict[str, Any]]:
-    """Return the outcome of each trial that a search has begun, in the order of their numbers; see ``Search``."""
+    """Return the outcome of each trial that has ended, in the order of their numbers; see ``Search``."""
     outcomes = []
     for path in sorted((Path(folder) / TRIALS_FOLDER).glob("trial_*"), key=lambda path: int(path.name[6:])):
         with contextlib.suppress(FileNotFoundError):
