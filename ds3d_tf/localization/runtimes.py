@@ -99,6 +99,8 @@ def _openvino(file: NetworkFile, precision: str) -> Network:
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": _cores(),
+        # A thread tied to a core that another process is busy on holds up all others.
+        "ENABLE_CPU_PINNING": False,
     }
     try:
         core = openvino.Core()
