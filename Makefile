@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TEST_EXTRAS ?= test
+TEST_PROCESSES ?= 2
 DEMO ?= demo
 BIN := $(VENV)/bin
 
@@ -37,8 +38,9 @@ lint: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A test process holds up to 2 GB; one that runs dry takes over half of another's tests.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 clean:
 	rm -rf $(VENV) $(DEMO)
