@@ -133,7 +133,7 @@ def _candidates(volume: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor, box:
 
 
 def _highest(volume: tf.Tensor) -> tf.Tensor:
-    """Return the highest value of each column, ``[B, R, C]``; of columns that are negative throughout, a negative one."""
+    """Return the highest value of each column, ``[B, R, C]``; of columns negative throughout, a negative one."""
     if volume.dtype != tf.bfloat16:
         return tf.reduce_max(volume, axis=-1)
     # The bits of floats that are not negative are ordered as integers, which processors compare four times as fast.
