@@ -27,7 +27,8 @@ def main(
 ) -> None:
     """Serve models as TensorFlow Serving does, with Python alone.
 
-    gRPC: Predict, GetModelMetadata, GetModelStatus. REST: /v1/models/NAME[/versions/N][:predict, /metadata].
+    gRPC: Predict, GetModelMetadata, GetModelStatus.
+    REST: /v1/models/NAME:predict and /v1/models/NAME/metadata, with /versions/N after the name for one version.
     A higher version that appears in a folder of numbered versions takes over. Ctrl-C stops it.
     """
     from ds3d_tf.jobs.serve import serve
