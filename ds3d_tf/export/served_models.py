@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class ServedModels:
     def __init__(self, folders: Mapping[str, Path], memory_gb: float, parallel: int) -> None:
         """Load the highest version of each folder; raises InputError if one holds none."""
         self._by_name = {name: _ModelFolder(folder, memory_gb) for name, folder in folders.items()}
-        self.turn = threading.BoundedSemaphore(parallel)
+        self.turn = _Turns(parallel)
 
     def model(self, name: str, version: int | None = None) -> ServedModel:
         """Return a model (None: its highest version); raises RequestError if it is not served."""
@@ -28,6 +29,34 @@ class ServedModels:
         """Load higher versions that have appeared; returns a sentence for the log about each."""
         news = {name: folder.refresh() for name, folder in self._by_name.items()}
         return [f"{name}: {text}" for name, text in news.items() if text]
+
+
+class _Turns:
+    """A context that a number of threads may be in, the others in the order of their coming.
+
+    Python's semaphores let a thread that just left in again before those that wait: some would wait for ever.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        mine.wait()
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class _ModelFolder:

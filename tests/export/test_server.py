@@ -14,7 +14,7 @@ from ds3d_tf.common import InputError
 from ds3d_tf.export.grpc_connection import GrpcConnection
 from ds3d_tf.export.remote_model import RemoteModel
 from ds3d_tf.export.rest_connection import RestConnection
-from ds3d_tf.export.served_models import ServedModels
+from ds3d_tf.export.served_models import ServedModels, _Turns
 from ds3d_tf.export.server_connection import Refusal, Retries, parse_address
 from ds3d_tf.jobs.serve import named_folders
 
@@ -226,7 +226,7 @@ def test_many_clients_at_once(server, capsys):
                 latencies[index].append(time.perf_counter() - begin)
                 assert result["count"].tolist() == [1] * 4
         except Exception as error:
-            errors.append(error)
+            errors.append(f"{type(connection).__name__} after {len(latencies[index])} answers: {error}")
         finally:
             connection.close()
 
@@ -235,7 +235,7 @@ def test_many_clients_at_once(server, capsys):
         thread.start()
     for thread in threads:
         thread.join()
-    assert not errors, errors[0]
+    assert not errors, errors
     assert all(latencies), "a client got no answer"
     times = np.sort(np.concatenate(latencies)) * 1000
     with capsys.disabled():
@@ -244,6 +244,29 @@ def test_many_clients_at_once(server, capsys):
             f"latency median {np.median(times):.0f} ms, 99 % {np.quantile(times, 0.99):.0f} ms, "
             f"largest {times[-1]:.0f} ms; no error"
         )
+
+
+def test_turns_are_taken_in_the_order_of_coming():
+    turn, order, inside = _Turns(2), [], []
+
+    def work(index):
+        with turn:
+            inside.append(1)
+            order.append(index)
+            assert len(inside) <= 2
+            time.sleep(0.01)
+            inside.pop()
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(12)]
+    with turn, turn:
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            while len(turn._waiting) < number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    # Two at a time: neighbours may change places.
+    assert sorted(order) == list(range(12)) and all(abs(place - index) <= 1 for place, index in enumerate(order))
 
 
 def test_addresses_and_names(tmp_path):
