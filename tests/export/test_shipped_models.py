@@ -1,0 +1,57 @@
+"""The models that come with the package, and the examples that run on them."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ds3d_tf.evaluation.matching import match
+from ds3d_tf.localization.localizer import Localizer
+from ds3d_tf.localization.tables import from_table, read_table
+from ds3d_tf.model.files import load_model_folder
+
+NAMES = ["tetrapod_4um"]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request, repository):
+    return repository / "exported_models" / request.param
+
+
+def test_the_sample_recording_gives_its_table(model, repository, tmp_path):
+    sample = model / "1" / "sample"
+    line = [sys.executable, str(repository / "tools" / "localize.py"), "--model", str(model)]
+    line += ["--frames", str(sample / "frames.tif"), "--out", str(tmp_path / "a.csv")]
+    subprocess.run(line, check=True, capture_output=True)
+    expected = read_table(sample / "localizations.csv")
+    assert len(expected) > 40
+    np.testing.assert_allclose(read_table(tmp_path / "a.csv"), expected, atol=1e-2)
+
+
+def test_the_sample_table_is_near_the_truth(model):
+    sample = model / "1" / "sample"
+    _, setup, _ = load_model_folder(model)
+    found, truth = read_table(sample / "localizations.csv"), pd.read_csv(sample / "truth.csv")
+    shape = np.load(sample / "frames.npy").shape[1:]
+    matched = 0
+    for number in sorted(set(truth["frame"])):
+        there = truth.loc[truth["frame"] == number, ["x_um", "y_um", "z_um"]].to_numpy()
+        _, ours, _ = from_table(found[found["frame"] == number], shape, setup)
+        matched += len(match(there, ours)[0])
+    jaccard = matched / (len(found) + len(truth) - matched)
+    assert jaccard > 0.6
+
+
+def test_the_ten_lines_of_the_readme(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"## Ten lines of Python.*?```python\n(.*?)```", text, re.S).group(1)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    table = read_table(repository / "exported_models" / "tetrapod_4um" / "1" / "sample" / "localizations.csv")
+    assert len(done.stdout.splitlines()) == len(table)
+    z_um = float(done.stdout.split()[2])
+    low = Localizer(repository / "exported_models" / "tetrapod_4um").setup.volume.z_min_um
+    assert z_um - low == pytest.approx(table["z [nm]"][0] / 1000, abs=1e-3)
