@@ -42,10 +42,12 @@ def export_tflite(
     """
     if weights not in WEIGHTS:
         raise InputError(f"--weights {weights}: expected {', '.join(WEIGHTS)}")
-    tile_px = tile_px or (setup.volume.height_px, setup.volume.width_px)
+    frame_px = (setup.volume.height_px, setup.volume.width_px)
+    tile_px = tile_px or frame_px
     network = portable_network(model, setup)
     least = 2 * halo(model.reach_px, setup.learning.peak_radius_voxels) + 1
-    if min(tile_px) < least:
+    # A tile of the setup's frames is allowed at any size: frames of just that size need no others.
+    if min(tile_px) < least and tile_px != frame_px:
         raise InputError(
             f"--tile {tile_px[0]} {tile_px[1]}: too small; the borders alone take {least - 1} pixels, so each side "
             f"needs at least {least}"

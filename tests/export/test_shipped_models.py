@@ -55,3 +55,14 @@ def test_the_ten_lines_of_the_readme(repository):
     z_um = float(done.stdout.split()[2])
     low = Localizer(repository / "exported_models" / "tetrapod_4um").setup.volume.z_min_um
     assert z_um - low == pytest.approx(table["z [nm]"][0] / 1000, abs=1e-3)
+
+
+def test_as_tflite_it_takes_the_frames_of_the_sample(model, tmp_path):
+    """Smaller frames than the network's borders take, so there is no tiling, and none is needed."""
+    pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
+    from ds3d_tf.jobs.export import export
+
+    frames = model / "1" / "sample" / "frames.tif"
+    exported = export(model, "tflite", tmp_path / "a.tflite", frames=frames, check=4)
+    assert exported.agreement.lost == exported.agreement.added == 0
+    assert Localizer(tmp_path / "a.tflite").setup == Localizer(model).setup
