@@ -11,7 +11,7 @@ PIXELS_A_STEP = 2 * 121 * 121
 MOST_FRAMES_A_STEP = 64
 DEFAULT_MEMORY_GB = 4.0
 # Measured: TensorFlow (and JAX, which Keras loads where it is installed), the model, reading and finding peaks.
-BYTES_OF_THE_PROCESS = 1.0e9
+BYTES_OF_THE_PROCESS = 1.1e9
 # Images of one channel a depth voxel, at voxel resolution, that the network holds at a time.
 _LIVE_IMAGES = 3
 

@@ -139,7 +139,7 @@ def test_memory_says_the_tiles(dense, frames):
     assert rows * columns < SHAPE[0] * SHAPE[1]
     for a, b in zip(little.localize(frames), whole, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
-    with pytest.raises(InputError, match=r"--memory 0.5: too little; the smallest tiles of this model need 1\.1 GB"):
+    with pytest.raises(InputError, match=r"--memory 0.5: too little; the smallest tiles of this model need 1\.2 GB"):
         Localizer(dense[1], memory_gb=0.5).localize(frames)
 
 
@@ -161,9 +161,9 @@ def test_the_process_stays_within_its_memory(tmp_path):
         import numpy as np
         from ds3d_tf.common.machine import peak_memory_gb
         from ds3d_tf.localization.localizer import Localizer
-        localizer = Localizer(sys.argv[1], memory_gb=1.2)
+        localizer = Localizer(sys.argv[1], memory_gb=1.4)
         frames = np.random.default_rng(0).uniform(0, 300, (1, 120, 160)).astype(np.float32)
-        assert localizer.needed_gb((120, 160)) > 1.2
+        assert localizer.needed_gb((120, 160)) > 1.4
         localizer.localize(frames)
         print(localizer.tile_size((120, 160)), peak_memory_gb())
         """
@@ -173,4 +173,4 @@ def test_the_process_stays_within_its_memory(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "model")], capture_output=True, text=True, check=True
     )
-    assert 0.9 < float(done.stdout.split()[-1]) <= 1.2
+    assert 0.9 < float(done.stdout.split()[-1]) <= 1.4
