@@ -11,15 +11,9 @@ from typing import Any
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup, load_setup
-from ds3d_tf.training.stretches import read_stretches
+from ds3d_tf.training.stretches import how_it_ended, read_stretches
 
 CARD_FILE = "card.md"
-_ENDED = {
-    "finished": "all epochs done",
-    "early": "stopped early, without improvement",
-    "interrupted": "interrupted",
-    "not_finite": "ended by a loss that was not finite",
-}
 
 
 def write_card(folder: str | Path) -> None:
@@ -205,7 +199,7 @@ def _stretch(stretch: dict[str, Any], last: bool) -> str:
     names = ", ".join(f"{name} {version}" for name, version in versions.items())
     after = f"after epoch {stretch['epochs_before']}" if stretch["epochs_before"] else "from the start"
     if "ended" in stretch:
-        ended = _ENDED.get(stretch["ended"], stretch["ended"])
+        ended = how_it_ended(stretch["ended"])
         how = f"until {stretch['ended_at']} UTC, epoch {stretch['epochs']}: {ended}"
     else:
         how = "under way" if last else "killed"

@@ -51,12 +51,9 @@ class LearnedMask:
 
     def summary(self) -> str:
         """Return the outcome as a few lines."""
-        how = {
-            "finished": "all epochs done",
-            "early": "stopped early, without improvement",
-            "interrupted": "interrupted",
-            "not_finite": self.detail,
-        }[self.ended]
+        from ds3d_tf.training.stretches import how_it_ended
+
+        how = how_it_ended(self.ended, self.detail)
         kept = f"the mask of epoch {self.best_epoch}, validation loss {self.validation_loss:.4g}"
         if not self.best_epoch:
             kept = "the mask of the unfinished epoch"

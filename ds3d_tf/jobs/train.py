@@ -43,13 +43,9 @@ class TrainedRun:
     def summary(self) -> str:
         """Return the outcome as a few lines."""
         from ds3d_tf.evaluation.report import summary
+        from ds3d_tf.training.stretches import how_it_ended
 
-        how = {
-            "finished": "all epochs done",
-            "early": "stopped early, without improvement",
-            "interrupted": "interrupted",
-            "not_finite": self.detail,
-        }[self.ended]
+        how = how_it_ended(self.ended, self.detail)
         if not self.figures:
             return f"{how} ({self.epochs} epochs); the run folder is the first worker's"
         which = f"the network of epoch {self.best_epoch}" if self.best_epoch else "the network of the unfinished epoch"

@@ -10,6 +10,17 @@ from typing import Any
 from ds3d_tf.common.files import whole_file
 
 STRETCHES_FILE = "stretches.json"
+_ENDINGS = {
+    "finished": "all epochs done",
+    "early": "stopped early, without improvement",
+    "interrupted": "interrupted",
+    "not_finite": "ended by a loss that was not finite",
+}
+
+
+def how_it_ended(ended: str, detail: str = "") -> str:
+    """Return for people what ``ended`` means, or the ``detail`` that says it better."""
+    return detail or _ENDINGS.get(ended, ended)
 
 
 def read_stretches(folder: str | Path) -> list[dict[str, Any]]:

@@ -52,7 +52,12 @@ def test_lines_go_where_the_values_are(tmp_path, drawn, objective, best):
     assert (tmp_path / "figure.png").stat().st_size > 5000
 
 
-def test_a_single_trial_and_none(tmp_path):
+def test_a_single_trial_and_none(tmp_path, drawn):
     only = row("completed", 1e-3, 24, [1, 7], val_loss=0.0)
     plot_parallel_coordinates(tmp_path / "one.png", [only], SPACE, "val_loss", "loss")
     plot_parallel_coordinates(tmp_path / "none.png", [row("failed", 1e-3, 24, [1, 7])], SPACE, "val_loss", "loss")
+    one, none = ([line for line in figure.axes[0].lines if len(line.get_xdata()) >= len(SPACE)] for figure in drawn)
+    # A trial that completed has an outcome to be drawn to; one that failed ends before it.
+    assert [len(line.get_xdata()) for line in one] == [len(SPACE) + 1]
+    assert [len(line.get_xdata()) for line in none] == [len(SPACE)]
+    assert np.isfinite(one[0].get_ydata()).all()
