@@ -48,7 +48,7 @@ class SplineBackground:
         Args:
             images: float32 ``[N, H, W]``, of any unit.
         """
-        return (self.rows @ (images @ self.columns.T)).reshape(len(images), -1)
+        return (self.rows @ (images @ self.columns.T)).reshape(len(images), self.shape[0] * self.shape[1])
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
         """Return the weighted products of the B-splines with each other: float32 ``[P Q, P Q]``, unit of the weights.

@@ -226,10 +226,10 @@ def normal_equations(
             jacobian[index, place, rows, columns] = image if source == 0 else photons * image
     jacobian = jacobian.reshape(count * per, height, width)
     weighted = jacobian * weights
-    flat, spline_count = jacobian.reshape(count * per, -1), background.size
+    flat, spline_count = jacobian.reshape(count * per, height * width), background.size
     size = count * per + spline_count
     information = np.empty((size, size))
-    information[: count * per, : count * per] = weighted.reshape(count * per, -1) @ flat.T
+    information[: count * per, : count * per] = weighted.reshape(count * per, height * width) @ flat.T
     cross = scene.spline.projected(weighted)
     information[: count * per, count * per :] = cross
     information[count * per :, : count * per] = cross.T
