@@ -65,7 +65,7 @@ def design_mask(
     from ds3d_tf.optics.crlb_curve import bound_over_z, typical_conditions
     from ds3d_tf.optics.design import DesignOptions, design
     from ds3d_tf.optics.design_files import SHOWN_HEIGHTS, bound_figures, write_design
-    from ds3d_tf.optics.exact import exact_renderer
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.optics.masks import load_mask
 
     conditions = typical_conditions(

@@ -203,7 +203,7 @@ def _finish(out: Path, setup: Setup, start_rad: np.ndarray) -> dict[str, float]:
     from ds3d_tf.common.files import whole_file
     from ds3d_tf.optics.crlb_curve import bound_over_z, typical_conditions
     from ds3d_tf.optics.design_files import SHOWN_HEIGHTS, bound_figures, draw_design
-    from ds3d_tf.optics.exact import exact_renderer
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.training.mask_files import images_over_z, write_film
 
     learned_rad = np.load(out / MASK_FILE)

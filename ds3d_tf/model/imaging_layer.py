@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.pupil import pupil_grids
 from ds3d_tf.optics.zernike import zernike
 from ds3d_tf.setup.sections import NormalizationSection, OpticsSection, VolumeSection

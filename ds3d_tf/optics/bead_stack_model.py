@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
-from ds3d_tf.optics.renderer import BLUR_HALF_WIDTH_PX
-from ds3d_tf.optics.vectorial import dipole_pupils, evanescent_decay, vectorial_grids
+from ds3d_tf.optics.rendering.exact import BLUR_HALF_WIDTH_PX
+from ds3d_tf.optics.rendering.vectorial import dipole_pupils, evanescent_decay, vectorial_grids
 from ds3d_tf.setup.sections import OpticsSection
 
 

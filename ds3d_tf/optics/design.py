@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from ds3d_tf.optics.crlb import bound_variances, fisher_information, image_derivatives
 from ds3d_tf.optics.crlb_curve import Conditions
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike, zernike_phase
 
 LOWEST_MODE = 4  # piston and tilts change no precision

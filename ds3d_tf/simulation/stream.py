@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.fast import fast_or_exact_renderer
+from ds3d_tf.optics.rendering.fast_or_exact import fast_or_exact_renderer
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background

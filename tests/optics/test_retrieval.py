@@ -12,7 +12,7 @@ from scipy.special import xlogy
 
 from ds3d_tf.optics.bead_stack import bead_centre_px, correlations
 from ds3d_tf.optics.bead_stack_model import BeadStackModel
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.pupil import pupil_grids
 from ds3d_tf.optics.retrieval import RetrievalOptions, retrieve
 from ds3d_tf.optics.retrieval_loss import misfit, roughness, signal_and_background

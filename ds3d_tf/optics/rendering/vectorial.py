@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.optics.pupil import PupilGrids, fft_size, pupil_grids
-from ds3d_tf.optics.renderer import ExactRenderer
+from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 _TAPER_PX = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ds3d_tf.optics.renderer import ExactRenderer
+from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 
@@ -22,7 +22,7 @@ def exact_renderer(
     Raises InputError if the mask does not fit the optics.
     """
     if optics.model == "vectorial":
-        from ds3d_tf.optics.vectorial import VectorialRenderer
+        from ds3d_tf.optics.rendering.vectorial import VectorialRenderer
 
         return VectorialRenderer(optics, volume, mask, dtype=dtype)
     return ExactRenderer(optics, volume, mask, dtype=dtype)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from fft_reference import blur, fft_psf, relative_l2
 
 from ds3d_tf.optics.masks import load_mask
-from ds3d_tf.optics.renderer import ExactRenderer
+from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.setup import load_setup
 
 SMALL = ("volume.height_px=33", "volume.width_px=40", "volume.margin_px=8")
