@@ -16,10 +16,10 @@ from ds3d_tf.setup import Setup
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ds3d_tf.calibration.emitter_search import EmitterSearch
-    from ds3d_tf.calibration.noise_estimate import NoiseEstimate
-    from ds3d_tf.calibration.recording_tiles import Tile
-    from ds3d_tf.calibration.signal_estimate import SignalEstimate
+    from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
+    from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+    from ds3d_tf.calibration.noise.recording_tiles import Tile
+    from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate
     from ds3d_tf.localization.frames import FrameSource
 
 SECTIONS, REPORT = "sections.yaml", "noise.yaml"
@@ -89,10 +89,10 @@ def estimate_noise(
     if seed < 0:
         raise InputError(f"--seed {seed}: expected 0 or more")
 
-    from ds3d_tf.calibration.emitter_free import emitter_free
-    from ds3d_tf.calibration.estimated_sections import as_changes, noise_sections, normalization_section, signal_section
-    from ds3d_tf.calibration.noise_plots import draw_where
-    from ds3d_tf.calibration.recording_tiles import sample_tiles
+    from ds3d_tf.calibration.noise.emitter_free import emitter_free
+    from ds3d_tf.calibration.noise.estimated_sections import as_changes, noise_sections, normalization_section, signal_section
+    from ds3d_tf.calibration.noise.plots import draw_where
+    from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
     from ds3d_tf.localization.frames import open_frames
 
     source = open_frames(frames)
@@ -172,7 +172,7 @@ def _checked_box(box: Sequence[int] | None, source: FrameSource) -> tuple[int, i
 
 
 def _cut(source: FrameSource, index: int, box: tuple[int, int, int, int]) -> Tile:
-    from ds3d_tf.calibration.recording_tiles import Tile
+    from ds3d_tf.calibration.noise.recording_tiles import Tile
 
     row, column, height, width = box
     return Tile(source.read(index)[row : row + height, column : column + width], index, row, column)
@@ -186,7 +186,7 @@ def _shown_pixels(box: tuple[int, int, int, int] | None) -> Callable[[Tile], np.
     """Return a function that says which pixels of a tile the noise was taken from."""
 
     def used(tile: Tile) -> np.ndarray:
-        from ds3d_tf.calibration.emitter_free import emitter_free
+        from ds3d_tf.calibration.noise.emitter_free import emitter_free
 
         if box is None:
             return emitter_free(tile.pixels)
@@ -205,7 +205,7 @@ def _noise(
     frames: str | Path,
     box: tuple[int, int, int, int] | None,
 ) -> NoiseEstimate:
-    from ds3d_tf.calibration.noise_estimate import estimate_noise as of_tiles
+    from ds3d_tf.calibration.noise.noise_estimate import estimate_noise as of_tiles
 
     noise = of_tiles([tile.pixels for tile in tiles], free_pixels)
     if noise is None:
@@ -223,8 +223,8 @@ def _signal(
     tiles: Sequence[Tile], setup: Setup, noise: NoiseEstimate, frames: str | Path, progress: Progress | None
 ) -> tuple[EmitterSearch, SignalEstimate, float]:
     """Return the search, the signal, and the number of emitters whose light a tile holds on average."""
-    from ds3d_tf.calibration.emitter_search import EmitterSearch
-    from ds3d_tf.calibration.signal_estimate import MOST_TILES, estimate_signal
+    from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
+    from ds3d_tf.calibration.noise.signal_estimate import MOST_TILES, estimate_signal
 
     height, width = tiles[0].pixels.shape
     search = EmitterSearch(setup, (height, width))
@@ -248,8 +248,8 @@ def _signal(
 
 def _compare(path: Path, tiles: Sequence[Tile], setup: Setup, crowd: float, seed: int) -> dict[str, Any]:
     """Draw real and simulated frames side by side and return how alike they are."""
-    from ds3d_tf.calibration.comparison import likeness, simulated_like
-    from ds3d_tf.calibration.noise_plots import draw_comparison
+    from ds3d_tf.calibration.noise.comparison import likeness, simulated_like
+    from ds3d_tf.calibration.noise.plots import draw_comparison
 
     typical = np.random.default_rng(seed).permutation(len(tiles))[:TYPICAL_TILES]
     real = [tiles[index].pixels for index in typical]

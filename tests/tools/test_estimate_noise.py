@@ -12,7 +12,7 @@ import pytest
 import tifffile
 import yaml
 
-from ds3d_tf.calibration.emitter_search import EmitterSearch
+from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.estimate_noise import EstimatedNoise, estimate_noise
 from ds3d_tf.optics.masks import load_mask

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.calibration.noise_estimate import NoiseEstimate
-from ds3d_tf.calibration.signal_fit import SignalLaw
+from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+from ds3d_tf.calibration.noise.signal_fit import SignalLaw
 
 # A super-Gaussian background's valley and peak are drawn in [v, 1.5 v].
 _MEAN_OF_DRAW = 1.25

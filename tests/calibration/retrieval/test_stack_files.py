@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from ds3d_tf.calibration.bead_stack_files import read_bead_stack, read_focus_positions
+from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack, read_focus_positions
 from ds3d_tf.common import InputError
 
 NFP = np.linspace(-1, 1, 7)

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames import open_frames
-from ds3d_tf.optics.bead_stack import bead_centre_px
+from ds3d_tf.calibration.retrieval.stack import bead_centre_px
 
 FEWEST_SLICES = 5
 SATURATED_PIXELS = 3

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.calibration.emitter_free import emitter_free
-from ds3d_tf.calibration.emitter_search import SMALLEST_CONTRAST, EmitterSearch, FoundEmitters
-from ds3d_tf.calibration.noise_estimate import NoiseEstimate
-from ds3d_tf.calibration.signal_fit import SignalLaw, fit_signal
+from ds3d_tf.calibration.noise.emitter_free import emitter_free
+from ds3d_tf.calibration.noise.emitter_search import SMALLEST_CONTRAST, EmitterSearch, FoundEmitters
+from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+from ds3d_tf.calibration.noise.signal_fit import SignalLaw, fit_signal
 
 FEWEST_EMITTERS = 12
 ENOUGH_EMITTERS = 150

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.calibration.emitter_free import FEWEST_PIXELS, emitter_free, mean_and_noise
+from ds3d_tf.calibration.noise.emitter_free import FEWEST_PIXELS, emitter_free, mean_and_noise
 
 BLOCK_PX = 16
 FEWEST_BLOCKS = 12

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ds3d_tf.calibration.comparison import likeness, radial_power
-from ds3d_tf.calibration.emitter_free import emitter_free, mean_and_noise
-from ds3d_tf.calibration.estimated_sections import noise_sections, normalization_section, signal_section
-from ds3d_tf.calibration.noise_estimate import estimate_noise
-from ds3d_tf.calibration.signal_fit import fit_signal
+from ds3d_tf.calibration.noise.comparison import likeness, radial_power
+from ds3d_tf.calibration.noise.emitter_free import emitter_free, mean_and_noise
+from ds3d_tf.calibration.noise.estimated_sections import noise_sections, normalization_section, signal_section
+from ds3d_tf.calibration.noise.noise_estimate import estimate_noise
+from ds3d_tf.calibration.noise.signal_fit import fit_signal
 from ds3d_tf.setup import Setup
 
 Y, X = np.mgrid[:96, :96]

@@ -10,11 +10,11 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import gamma
 
-from ds3d_tf.calibration.comparison import radial_power
-from ds3d_tf.calibration.noise_estimate import NoiseEstimate
-from ds3d_tf.calibration.recording_tiles import Tile
-from ds3d_tf.calibration.signal_estimate import SignalEstimate, inside
-from ds3d_tf.calibration.signal_fit import MEASUREMENT_ERROR
+from ds3d_tf.calibration.noise.comparison import radial_power
+from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+from ds3d_tf.calibration.noise.recording_tiles import Tile
+from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate, inside
+from ds3d_tf.calibration.noise.signal_fit import MEASUREMENT_ERROR
 
 SHOWN_TILES = 4
 
