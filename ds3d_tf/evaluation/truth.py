@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.tables import read_columns
+from ds3d_tf.localization.tables.tables import read_columns
 
 TRUTH_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.export.server_connection import Connection, Refusal, Retries, ServerError
-from ds3d_tf.localization.tiles import frames_a_step
+from ds3d_tf.localization.peaks.tiles import frames_a_step
 from ds3d_tf.setup import Setup
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import to_table, write_table
+from ds3d_tf.localization.tables.tables import to_table, write_table
 from ds3d_tf.simulation.dataset import truth_table
 from ds3d_tf.simulation.stream import simulate_frames
 

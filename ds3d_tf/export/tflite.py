@@ -11,8 +11,8 @@ import tensorflow as tf
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.silence import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
-from ds3d_tf.localization.network_files import NetworkFile
-from ds3d_tf.localization.tiles import halo
+from ds3d_tf.localization.engines.network_file import NetworkFile
+from ds3d_tf.localization.peaks.tiles import halo
 from ds3d_tf.setup import Setup
 
 WEIGHTS = ("float32", "float16", "int8")

@@ -136,7 +136,7 @@ def _time_recording(localizers: dict[str, Localizer], frames: str | Path) -> Tim
     """Time bfloat16 on a recording, and compare its localizations with float32's."""
     from scipy.spatial import cKDTree
 
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     source, same, total, seconds = open_frames(frames), 0, 0, 0.0
     for frame in source:
@@ -161,7 +161,7 @@ def time_peaks(setup: Setup, sizes: Sizes) -> list[Timing]:
     """Time peak finding in a prediction made of blobs, some of which are clipped."""
     import tensorflow as tf
 
-    from ds3d_tf.localization.peaks import find_peaks
+    from ds3d_tf.localization.peaks.peaks import find_peaks
 
     learning, depth = setup.learning, setup.volume.depth_voxels
     shape = (4 * sizes.peaks_frame_px[0], 4 * sizes.peaks_frame_px[1], depth)

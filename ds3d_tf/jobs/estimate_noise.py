@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
     from ds3d_tf.calibration.noise.recording_tiles import Tile
     from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate
-    from ds3d_tf.localization.frames import FrameSource
+    from ds3d_tf.localization.frames.source import FrameSource
 
 SECTIONS, REPORT = "sections.yaml", "noise.yaml"
 FEWEST_FRAMES = 5
@@ -93,7 +93,7 @@ def estimate_noise(
     from ds3d_tf.calibration.noise.estimated_sections import as_changes, noise_sections, normalization_section, signal_section
     from ds3d_tf.calibration.noise.plots import draw_where
     from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     source = open_frames(frames)
     if len(source) < FEWEST_FRAMES:

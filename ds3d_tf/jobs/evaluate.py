@@ -140,7 +140,7 @@ def _recorded(
     localizer: Localizer, frames: str | Path, truth: str | Path, label_threshold: float | None
 ) -> tuple[int, Iterator[tuple[np.ndarray, FrameTruth]]]:
     from ds3d_tf.evaluation.truth import read_truth
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     source = open_frames(frames)
     localizer.check_shape(source.shape, str(frames))
@@ -186,7 +186,7 @@ def _write(
     from ds3d_tf.evaluation import plots
     from ds3d_tf.evaluation.report import write_metrics
     from ds3d_tf.evaluation.truth import truth_table
-    from ds3d_tf.localization.tables import to_table, write_table
+    from ds3d_tf.localization.tables.tables import to_table, write_table
 
     write_metrics(folder / "metrics.json", figures)
     numbers = np.repeat(np.arange(1, len(found) + 1), [len(rows) for rows in found])

@@ -84,7 +84,7 @@ def export(
     out = _checked_output(to, Path(out), overwrite)
 
     from ds3d_tf.export.agreement import keras_localizer
-    from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB
+    from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB
     from ds3d_tf.model.files import find_model_folder, load_model_folder
 
     model, setup, mask_rad = load_model_folder(run)
@@ -135,7 +135,7 @@ class _Parts:
 
 def _network_file(parts: _Parts, to: str, out: Path, tile_px: tuple[int, int] | None) -> Exported:
     """Write one file, and its description, for another runtime."""
-    from ds3d_tf.localization import network_files
+    from ds3d_tf.localization.engines import network_file as network_files
 
     write = _writer(to, parts.weights, tile_px)
     names = [*network_files.parts(out), network_files.description_file(out)]
@@ -167,7 +167,7 @@ def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
 
     from ds3d_tf.export.agreement import side_by_side
     from ds3d_tf.export.portable import portable_network
-    from ds3d_tf.localization.network_engine import open_network_engine
+    from ds3d_tf.localization.engines.network import open_network_engine
 
     engine = open_network_engine(path)
     volume = parts.setup.volume
@@ -258,7 +258,7 @@ def _first_frames(recording: str | Path | None, setup: Setup, count: int) -> lis
         from ds3d_tf.simulation.stream import simulate_frames
 
         return list(np.asarray(simulate_frames(setup, count, SEED).frames, np.float32))
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     return [np.asarray(frame, np.float32) for frame in itertools.islice(open_frames(recording), count)]
 

@@ -17,12 +17,12 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
-from ds3d_tf.jobs.finished_frames import Work, check_dask, localized_by_dask, localized_here
-from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.batches import Work, check_dask, localized_by_dask, localized_here
+from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 
 if TYPE_CHECKING:
-    from ds3d_tf.localization.frames import FrameSource
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.localizer import Localizer
 
 PLOTTED_FRAMES = 3
@@ -52,7 +52,7 @@ def localize(
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.table_formats import check_table_name, companion_file
+    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
 
     out = refuse_existing(out, overwrite)
     check_table_name(out)
@@ -72,8 +72,8 @@ def localize(
     if dask is not None:
         check_dask(dask)
 
-    from ds3d_tf.localization.frames import open_frames
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
 
     source = open_frames(frames, keep_damaged=skip_damaged)
@@ -149,7 +149,7 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
     from ds3d_tf.common.files import whole_folder
     from ds3d_tf.localization import plots
     from ds3d_tf.localization.regenerate import regenerate
-    from ds3d_tf.localization.tables import from_table
+    from ds3d_tf.localization.tables.tables import from_table
 
     setup, names = localizer.setup, []
     first_frames = itertools.islice(_readable(source), PLOTTED_FRAMES)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ds3d_tf.evaluation.comparison import compare
 from ds3d_tf.evaluation.metrics import metrics
-from ds3d_tf.localization.peaks import find_peaks
+from ds3d_tf.localization.peaks.peaks import find_peaks
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 _NAMES = {"jaccard": "matched_jaccard", "rmse_lateral_nm": "rmse_lateral_nm", "rmse_axial_nm": "rmse_axial_nm"}

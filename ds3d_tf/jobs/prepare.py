@@ -76,7 +76,7 @@ def prepare(
         write_prepared,
     )
     from ds3d_tf.calibration.preparation_plots import SHOWN_FRAMES, draw_minimum, draw_prepared
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     source = open_frames(frames)
     unknown = [number for number in skip if not 1 <= number <= len(source)]

@@ -48,7 +48,7 @@ def serve(
     from ds3d_tf.export.grpc_server import start_grpc
     from ds3d_tf.export.rest_server import start_rest
     from ds3d_tf.export.served_models import ServedModels
-    from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB
+    from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

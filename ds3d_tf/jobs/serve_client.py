@@ -17,14 +17,14 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.export.server_connection import Retries, open_connection, parse_address
-from ds3d_tf.jobs.finished_frames import Finished
-from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.batches import Finished
+from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 from ds3d_tf.jobs.serve import check_serving_extra
 
 if TYPE_CHECKING:
     from ds3d_tf.export.remote_model import RemoteModel
-    from ds3d_tf.localization.frames import FrameSource
-    from ds3d_tf.localization.read_ahead import FrameBatch
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.localization.frames.read_ahead import FrameBatch
 
 _SECONDS_BETWEEN_SIGNS_OF_LIFE = 0.5
 
@@ -54,7 +54,7 @@ def serve_client(
 
     Raises InputError for a server, model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.table_formats import check_table_name, companion_file
+    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
 
     out = refuse_existing(out, overwrite)
     check_table_name(out)
@@ -71,8 +71,8 @@ def serve_client(
 
     from ds3d_tf.export.remote_model import RemoteModel
     from ds3d_tf.jobs.localize import checked_options
-    from ds3d_tf.localization.frames import open_frames
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
     source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape
@@ -118,7 +118,7 @@ class _Work:
 
     def finished(self, source: FrameSource, start: int) -> Iterator[Finished]:
         """Yield the frames from ``start`` batch by batch, in order; raises InputError as reading or the server does."""
-        from ds3d_tf.localization.read_ahead import read_ahead
+        from ds3d_tf.localization.frames.read_ahead import read_ahead
 
         batches = read_ahead(
             source, self._remote.batch_size(source.shape), start=start, skip_damaged=self._skip_damaged

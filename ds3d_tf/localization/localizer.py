@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.engine import Engine, open_engine
-from ds3d_tf.localization.saved_model_engine import MASK_FILE, NETWORK_FILE, SETUP_FILE, find_saved_model
-from ds3d_tf.localization.tiles import (
+from ds3d_tf.localization.engines.engine import Engine, open_engine
+from ds3d_tf.localization.engines.saved_model import MASK_FILE, NETWORK_FILE, SETUP_FILE, find_saved_model
+from ds3d_tf.localization.peaks.tiles import (
     BYTES_OF_THE_PROCESS,
     DEFAULT_MEMORY_GB,
     SMALLEST_TILE_PX,

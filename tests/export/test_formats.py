@@ -19,8 +19,8 @@ from ds3d_tf.export.tflite import export_tflite
 from ds3d_tf.jobs import export as job
 from ds3d_tf.jobs.localize import localize
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.peaks import find_peaks
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.peaks.peaks import find_peaks
+from ds3d_tf.localization.tables.tables import read_table
 from ds3d_tf.model.files import save_model_folder
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.simulation.voxel_grid import VoxelGrid

@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import config_pb2
 
 from ds3d_tf.export.saved_model import export_saved_model
 from ds3d_tf.export.warmup import WARMUP_FILE
-from ds3d_tf.localization.tiles import PIXELS_A_STEP, frames_a_step
+from ds3d_tf.localization.peaks.tiles import PIXELS_A_STEP, frames_a_step
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.setup import Setup, load_setup
 

@@ -19,7 +19,7 @@ from ds3d_tf.common.versions import highest_version, next_version
 from ds3d_tf.jobs.export import export
 from ds3d_tf.jobs.localize import localize
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.tables.tables import read_table
 from ds3d_tf.model.files import load_model_folder, save_model_folder
 
 sys.path.insert(0, str(Path(__file__).parent))

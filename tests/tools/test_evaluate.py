@@ -13,7 +13,7 @@ import tifffile
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.evaluate import evaluate
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.tables.tables import read_table
 
 FILES = [
     "by_depth.png",

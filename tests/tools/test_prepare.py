@@ -15,7 +15,7 @@ import zarr
 from ds3d_tf.calibration.preparation import minimum_projection
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.prepare import prepare
-from ds3d_tf.localization.frames import open_frames
+from ds3d_tf.localization.frames.source import open_frames
 
 
 def blinking(count: int = 24, dtype: type = np.uint16) -> np.ndarray:

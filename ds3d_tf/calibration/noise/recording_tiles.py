@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.localization.frames import FrameSource
+from ds3d_tf.localization.frames.source import FrameSource
 
 MOST_FRAMES = 200
 MOST_TILES = 400

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.frames import open_frames
+from ds3d_tf.localization.frames.source import open_frames
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px
 
 FEWEST_SLICES = 5

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ds3d_tf.localization.tiles import SMALLEST_TILE_PX
+from ds3d_tf.localization.peaks.tiles import SMALLEST_TILE_PX
 
 
 def graph_tile_size(height: Any, width: Any, halo_px: Any, most_pixels: Any) -> tf.Tensor:

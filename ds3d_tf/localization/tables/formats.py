@@ -13,7 +13,7 @@ import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
-from ds3d_tf.localization.tables import COLUMNS
+from ds3d_tf.localization.tables.tables import COLUMNS
 
 _ROWS_AT_A_TIME = 200_000
 _PICASSO_COLUMNS = ("x", "y", "z", "photons", "sx", "sy", "bg", "lpx", "lpy", "lpz", "net_gradient")

@@ -137,7 +137,7 @@ def open_frames(path: str | Path, keep_damaged: bool = False) -> FrameSource:
     """
     text, path = str(path), Path(path).expanduser()
     if path.is_dir():
-        from ds3d_tf.localization.zarr_frames import ZarrFrames, is_zarr
+        from ds3d_tf.localization.frames.zarr import ZarrFrames, is_zarr
 
         if is_zarr(path):
             return FrameSource([ZarrFrames(path)], str(path), keep_damaged)
@@ -182,10 +182,10 @@ def _join(files: list[Path], where: str, keep_damaged: bool) -> FrameSource:
 
 def _reader(path: Path, alone: bool, keep_damaged: bool) -> FrameReader:
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        from ds3d_tf.localization.array_frames import ArrayFrames
+        from ds3d_tf.localization.frames.array import ArrayFrames
 
         return ArrayFrames(path)
-    from ds3d_tf.localization.tiff_frames import TiffFrames
+    from ds3d_tf.localization.frames.tiff import TiffFrames
 
     return TiffFrames(path, alone=alone, keep_damaged=keep_damaged)
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-from ds3d_tf.localization.peaks import find_peaks
+from ds3d_tf.localization.peaks.peaks import find_peaks
 
 
 def plain_peaks(volume, threshold, radius):
@@ -163,7 +163,7 @@ def test_keep_single_z_keeps_the_highest_of_a_column():
 def test_result_does_not_depend_on_the_chunk(monkeypatch):
     volume = blobs(12, clip=150.0)[None]
     whole = find_peaks(volume, 30, 3)
-    monkeypatch.setattr("ds3d_tf.localization.peaks._CHUNK_VOXELS", 5000)
+    monkeypatch.setattr("ds3d_tf.localization.peaks.peaks._CHUNK_VOXELS", 5000)
     for one, other in zip(whole, find_peaks(volume, 30, 3), strict=True):
         np.testing.assert_array_equal(one, other)
 

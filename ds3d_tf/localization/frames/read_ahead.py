@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.frames import FrameSource
+from ds3d_tf.localization.frames.source import FrameSource
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
-    from ds3d_tf.localization.frames import FrameSource
+    from ds3d_tf.localization.frames.source import FrameSource
     from ds3d_tf.localization.localizer import Localizer
 
 _CHUNKS_A_WORKER = 8
@@ -65,7 +65,7 @@ def localized_here(
 
     Raises InputError at a damaged frame unless these are left out; the frames before it are yielded first.
     """
-    from ds3d_tf.localization.read_ahead import read_ahead
+    from ds3d_tf.localization.frames.read_ahead import read_ahead
 
     for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
         found = localizer.localize(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
@@ -194,8 +194,8 @@ def _chunk(work: Work, start: int, stop: int) -> tuple[list[Finished], str | Non
 
 
 def _load(work: Work) -> tuple[Any, Any]:
-    from ds3d_tf.localization.engine import model_file
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.engines.engine import model_file
+    from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import Localizer
 
     # A model exported anew under the same name is another one.

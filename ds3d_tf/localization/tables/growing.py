@@ -14,7 +14,7 @@ import pandas as pd
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
-from ds3d_tf.localization.tables import COLUMNS, csv_text
+from ds3d_tf.localization.tables.tables import COLUMNS, csv_text
 
 _SECONDS_BETWEEN_COMMITS = 5.0
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ds3d_tf.common import InputError
-from ds3d_tf.localization.tables import from_table, read_table, to_table, write_table
+from ds3d_tf.localization.tables.tables import from_table, read_table, to_table, write_table
 
 SETUP = SimpleNamespace(optics=SimpleNamespace(pixel_um=0.11), volume=SimpleNamespace(z_min_um=2.0))
 

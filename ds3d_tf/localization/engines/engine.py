@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ds3d_tf.localization.network_files import is_network_file
+from ds3d_tf.localization.engines.network_file import is_network_file
 from ds3d_tf.setup import Setup
 
 
@@ -52,10 +52,10 @@ def open_engine(model: str | Path, precision: str = "float32") -> Engine:
     Raises InputError if there is no such model, or it cannot be evaluated in this precision.
     """
     if is_network_file(model):
-        from ds3d_tf.localization.network_engine import open_network_engine
+        from ds3d_tf.localization.engines.network import open_network_engine
 
         return open_network_engine(model, precision)
-    from ds3d_tf.localization.saved_model_engine import SavedModelEngine
+    from ds3d_tf.localization.engines.saved_model import SavedModelEngine
 
     return SavedModelEngine(model, precision)
 
@@ -65,6 +65,6 @@ def model_file(model: str | Path) -> Path:
 
     Raises InputError if there is no such model.
     """
-    from ds3d_tf.localization.saved_model_engine import GRAPH_FILE, find_saved_model
+    from ds3d_tf.localization.engines.saved_model import GRAPH_FILE, find_saved_model
 
     return Path(model).expanduser() if is_network_file(model) else find_saved_model(model) / GRAPH_FILE

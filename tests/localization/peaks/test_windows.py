@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ds3d_tf.localization.windows import windows, windows_of_size
+from ds3d_tf.localization.peaks.windows import windows, windows_of_size
 
 
 def check(parts, shape, halo):

@@ -12,11 +12,11 @@ from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.export.server_connection import ServerError
-from ds3d_tf.jobs.finished_frames import Finished
+from ds3d_tf.localization.recording.batches import Finished
 
 if TYPE_CHECKING:
-    from ds3d_tf.localization.frames import FrameSource
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def fill_table(
     ``setup`` is the model's; ``draw`` makes figures of the file of rows before it is gone.
     Raises InputError as the frames do, or for a disk that is full; the finished frames are kept.
     """
-    from ds3d_tf.localization.table_formats import finish_table, median_confidence
+    from ds3d_tf.localization.tables.formats import finish_table, median_confidence
 
     resumed_at, begin = table.next_frame, time.perf_counter()
     _run(finished, source, table, setup)
@@ -93,7 +93,7 @@ def fill_table(
 
 def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any) -> None:
     """Add the rows of finished frames to the table as they come."""
-    from ds3d_tf.localization.tables import to_table
+    from ds3d_tf.localization.tables.tables import to_table
 
     messages = console.messages()
     if table.next_frame:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.silence import silent_unless_it_fails
-from ds3d_tf.localization.network_files import NetworkFile
+from ds3d_tf.localization.engines.network_file import NetworkFile
 
 # Raw frames [B, h, w] and, for some networks, the ranges [B, 2] of the whole frames → volume [B, 4h, 4w, D].
 Network = Callable[[np.ndarray, np.ndarray], Any]

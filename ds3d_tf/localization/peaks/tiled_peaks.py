@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ds3d_tf.localization.peaks import local_maxima, peaks_of_maxima
+from ds3d_tf.localization.peaks.peaks import local_maxima, peaks_of_maxima
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 

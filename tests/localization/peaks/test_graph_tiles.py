@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.localization.graph_tiles import graph_tile_size
-from ds3d_tf.localization.tiles import SMALLEST_TILE_PX, tile_size
+from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
+from ds3d_tf.localization.peaks.tiles import SMALLEST_TILE_PX, tile_size
 
 
 def test_the_tiles_are_those_of_python():

@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from ds3d_tf.common import InputError
-from ds3d_tf.localization.frames import open_frames
+from ds3d_tf.localization.frames.source import open_frames
 
 
 @pytest.fixture

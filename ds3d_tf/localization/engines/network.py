@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.network_files import read_network_file
-from ds3d_tf.localization.runtimes import Network, open_network, precisions
-from ds3d_tf.localization.tiles import halo
-from ds3d_tf.localization.windows import Window, windows, windows_of_size
+from ds3d_tf.localization.engines.network_file import read_network_file
+from ds3d_tf.localization.engines.runtimes import Network, open_network, precisions
+from ds3d_tf.localization.peaks.tiles import halo
+from ds3d_tf.localization.peaks.windows import Window, windows, windows_of_size
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 
@@ -82,7 +82,7 @@ class NetworkEngine:
 
         Raises InputError if the network's only size leaves nothing between the borders.
         """
-        from ds3d_tf.localization.tiled_peaks import peaks_of_parts
+        from ds3d_tf.localization.peaks.tiled_peaks import peaks_of_parts
 
         frames = np.asarray(frames, np.float32)
         learning, shape = self.setup.learning, (frames.shape[1], frames.shape[2])
@@ -178,7 +178,7 @@ def _local_maxima(depth_voxels: int) -> Callable[..., Any]:
     """Return the search for maxima as one graph for parts of any size."""
     import tensorflow as tf
 
-    from ds3d_tf.localization.peaks import local_maxima
+    from ds3d_tf.localization.peaks.peaks import local_maxima
 
     specs = [
         tf.TensorSpec([None, None, None, depth_voxels], tf.float32),

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ds3d_tf.common import InputError
 from ds3d_tf.export.saved_model import export_saved_model
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tiles import tile_size
+from ds3d_tf.localization.peaks.tiles import tile_size
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.setup import load_setup
 
