@@ -53,7 +53,7 @@ def main(
     """
     from ds3d_tf.common.errors import InputError
     from ds3d_tf.jobs.train import train
-    from ds3d_tf.jobs.train_setup import train_setup
+    from ds3d_tf.training.run_folder.run_setup import train_setup
 
     chosen = train_setup(
         setup, overrides or (), out, resume=resume, start=start, freeze=freeze or (), fresh=fresh or ()

@@ -11,7 +11,7 @@ from typing import Any
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup, load_setup
-from ds3d_tf.training.stretches import how_it_ended, read_stretches
+from ds3d_tf.training.run_folder.parts import how_it_ended, read_stretches
 
 CARD_FILE = "card.md"
 

@@ -119,7 +119,7 @@ def _time_fed_steps(setup: Setup, sizes: Sizes, stream_seconds: float) -> Timing
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.simulation.stream import training_dataset
     from ds3d_tf.training import compile_network
-    from ds3d_tf.training.clock import StepClock
+    from ds3d_tf.training.callbacks.clock import StepClock
 
     steps = sizes.repeats + 1
     model, clock = LocalizationNet.from_setup(setup), StepClock()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.resumed import resumed_run
+from ds3d_tf.training.run_folder.resumed import resumed_run
 from ds3d_tf.jobs.run_folder import writable_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
 
 if TYPE_CHECKING:
-    from ds3d_tf.training.checkpoint import Checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import Checkpoint
 
 SETUP_FILE = "setup.yaml"
 START_FILE = "start_mask.npy"
@@ -51,7 +51,7 @@ class LearnedMask:
 
     def summary(self) -> str:
         """Return the outcome as a few lines."""
-        from ds3d_tf.training.stretches import how_it_ended
+        from ds3d_tf.training.run_folder.parts import how_it_ended
 
         how = how_it_ended(self.ended, self.detail)
         kept = f"the mask of epoch {self.best_epoch}, validation loss {self.validation_loss:.4g}"
@@ -108,7 +108,7 @@ def learn_mask(
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.simulation.voxel_grid import VoxelGrid
     from ds3d_tf.training import compile_network, fit
-    from ds3d_tf.training.best import KeepBest
+    from ds3d_tf.training.callbacks.best import KeepBest
     from ds3d_tf.training.imaging_examples import imaging_examples
     from ds3d_tf.training.mask_files import MaskPictures, write_mask
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.resumed import resumed_run
+from ds3d_tf.training.run_folder.resumed import resumed_run
 from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
-from ds3d_tf.jobs.starting_point import announce_start, prepare_network, with_absolute_start
+from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
-    from ds3d_tf.training.checkpoint import Checkpoint
-    from ds3d_tf.training.devices import DeviceChoice, Devices
-    from ds3d_tf.training.workers import Workers
+    from ds3d_tf.training.callbacks.checkpoint import Checkpoint
+    from ds3d_tf.training.distributed.devices import DeviceChoice, Devices
+    from ds3d_tf.training.distributed.workers import Workers
 
 SCORED_FRAMES = 100
 
@@ -43,7 +43,7 @@ class TrainedRun:
     def summary(self) -> str:
         """Return the outcome as a few lines."""
         from ds3d_tf.evaluation.report import summary
-        from ds3d_tf.training.stretches import how_it_ended
+        from ds3d_tf.training.run_folder.parts import how_it_ended
 
         how = how_it_ended(self.ended, self.detail)
         if not self.figures:
@@ -83,8 +83,8 @@ def train(
     Raises InputError for a setup that cannot be trained or is not the resumed run's, an output that exists or cannot be
     written, or a loss that is not finite in the first epoch.
     """
-    from ds3d_tf.training.devices import check_batches, distribute, open_devices
-    from ds3d_tf.training.workers import read_workers
+    from ds3d_tf.training.distributed.devices import check_batches, distribute, open_devices
+    from ds3d_tf.training.distributed.workers import read_workers
 
     out = Path(out)
     start: Checkpoint | None = None
@@ -104,13 +104,13 @@ def train(
 
     from ds3d_tf.export.card import this_machine, write_card
     from ds3d_tf.jobs.finish_run import finish_run
-    from ds3d_tf.jobs.matched_score import matched_score
-    from ds3d_tf.jobs.tensorboard_log import LOGS_FOLDER, TensorBoardLog
+    from ds3d_tf.training.matched_score import matched_score
+    from ds3d_tf.training.callbacks.tensorboard import LOGS_FOLDER, TensorBoardLog
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
-    from ds3d_tf.training.stretches import begin_stretch, end_stretch
+    from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch
 
     if deterministic:
         tf.config.experimental.enable_op_determinism()

@@ -15,7 +15,7 @@ from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.jobs.run_folder import writable_folder
-from ds3d_tf.jobs.tune_files import (
+from ds3d_tf.training.search.plan import (
     OBJECTIVES,
     SEARCH_FILE,
     SEARCH_FILES,
@@ -113,7 +113,7 @@ def tune(
         _begin(out, plan, setup, overwrite)
         try:
             if role == "chief" or workers:
-                from ds3d_tf.jobs.tune_workers import run_chief
+                from ds3d_tf.training.search.local_workers import run_chief
 
                 run_chief(out, plan, workers)
             else:
@@ -126,7 +126,7 @@ def tune(
 
 def work(out: Path) -> None:
     """Train the trials that the chief at KERASTUNER_ORACLE_IP hands out, until there are no more."""
-    from ds3d_tf.training.search_chief import wait_for_chief
+    from ds3d_tf.training.search.chief import wait_for_chief
 
     plan = SearchPlan.read(out)
     wait_for_chief(f"{os.environ[_VARIABLES[1]]}:{os.environ[_VARIABLES[2]]}", SECONDS_TO_WAIT)
@@ -138,9 +138,9 @@ def make_search(
     out: Path, plan: SearchPlan, show_progress: bool, ended: Callable[[dict[str, Any]], None] = lambda outcome: None
 ) -> Any:
     """Return the ``Search`` of a folder, with the state in which it is."""
-    from ds3d_tf.jobs.tune_trial import train_trial
-    from ds3d_tf.training.oracles import build_oracle
-    from ds3d_tf.training.search import Search
+    from ds3d_tf.training.search.trial import train_trial
+    from ds3d_tf.training.search.oracles import build_oracle
+    from ds3d_tf.training.search.search import Search
 
     base = search_setup(out).replace({"learning.epochs": plan.epochs})
     space = plan.dimensions(base)
@@ -163,7 +163,7 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
 
 def finish(out: Path, plan: SearchPlan) -> Tuned:
     """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
-    from ds3d_tf.training.search import read_outcomes
+    from ds3d_tf.training.search.search import read_outcomes
 
     outcomes = read_outcomes(out)
     write_outcome(out, plan, outcomes, figure=True)
@@ -177,7 +177,7 @@ def finish(out: Path, plan: SearchPlan) -> Tuned:
 
 
 def _search_here(out: Path, plan: SearchPlan, show_progress: bool) -> None:
-    from ds3d_tf.training.search import read_outcomes
+    from ds3d_tf.training.search.search import read_outcomes
 
     def ended(outcome: dict[str, Any]) -> None:
         announce(outcome, plan)
@@ -210,7 +210,7 @@ def _begin(out: Path, plan: SearchPlan, setup: Setup, overwrite: bool) -> None:
 
 
 def _check_same(stored: SearchPlan, plan: SearchPlan, out: Path) -> None:
-    from ds3d_tf.training.checkpoint import differences
+    from ds3d_tf.training.callbacks.checkpoint import differences
 
     old, new = ({**asdict(one), "trials": None} for one in (stored, plan))
     changed = differences(new, old)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.simulation.stream import training_dataset
-from ds3d_tf.training.devices import ONE_DEVICE, Devices, parts, steps_of
+from ds3d_tf.training.distributed.devices import ONE_DEVICE, Devices, parts, steps_of
 
 # Frames that come again in every epoch are kept in memory up to this size, in bytes, and made anew beyond.
 LARGEST_CACHE = 2 * 1024**3

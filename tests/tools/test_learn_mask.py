@@ -21,7 +21,7 @@ from ds3d_tf.model import LocalizationNet
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.training import compile_network, examples
-from ds3d_tf.training.checkpoint import read_checkpoint
+from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
 from ds3d_tf.training.mask_files import MaskPictures
 
 TINY = [

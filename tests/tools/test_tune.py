@@ -41,7 +41,7 @@ def toy(base, folder, values, **options) -> dict[str, float]:
 @pytest.fixture
 def space(tmp_path, monkeypatch):
     """A file with the space; trials are toys, in a process that is neither chief nor worker."""
-    monkeypatch.setattr("ds3d_tf.jobs.tune_trial.train_trial", toy)
+    monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", toy)
     for name in list(os.environ):
         if name.startswith("KERASTUNER_"):
             monkeypatch.delenv(name)
@@ -132,12 +132,12 @@ def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
 
 
 def test_a_search_without_a_result(space, tmp_path, monkeypatch):
-    from ds3d_tf.training.search import TrialFailed
+    from ds3d_tf.training.search.search import TrialFailed
 
     def fail(*arguments, **options) -> dict:
         raise TrialFailed("not enough memory")
 
-    monkeypatch.setattr("ds3d_tf.jobs.tune_trial.train_trial", fail)
+    monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", fail)
     tuned = tune(load_setup("quickstart"), space, tmp_path / "out", trials=2)
     assert tuned.best is None and [row["reason"] for row in tuned.rows] == ["not enough memory"] * 2
     assert not (tuned.folder / "best.yaml").exists()

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import ds3d_tf.jobs.tune_trial
+import ds3d_tf.training.search.trial
 from ds3d_tf.jobs.tune import tune
 from ds3d_tf.setup import load_setup
-from ds3d_tf.training.search import TrialFailed
+from ds3d_tf.training.search.search import TrialFailed
 
 FOLDER, SLOW, LOG = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 
@@ -32,5 +32,5 @@ def train_trial(base, folder, values, *, previous=None, epochs=None, keep_checkp
 
 
 if __name__ == "__main__":
-    ds3d_tf.jobs.tune_trial.train_trial = train_trial
+    ds3d_tf.training.search.trial.train_trial = train_trial
     tune(load_setup("quickstart"), FOLDER.parent / "space.yaml", FOLDER, trials=6, show_progress=False)

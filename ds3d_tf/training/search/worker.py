@@ -1,4 +1,4 @@
-"""A worker process of tools/tune.py: ``python -m ds3d_tf.jobs.tune_worker FOLDER``."""
+"""A worker process of tools/tune.py: ``python -m ds3d_tf.training.search.worker FOLDER``."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ds3d_tf.evaluation.parallel_coordinates import plot_parallel_coordinates
+from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
 from ds3d_tf.setup.search_space import Dimension
 
 SPACE = (

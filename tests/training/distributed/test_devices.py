@@ -17,7 +17,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.simulation.dataset import stored_dataset, write_dataset
 from ds3d_tf.simulation.shares import Share
 from ds3d_tf.simulation.stream import training_dataset
-from ds3d_tf.training.devices import Devices, check_batches
+from ds3d_tf.training.distributed.devices import Devices, check_batches
 
 PROGRAM = Path(__file__).with_name("distributed_run.py")
 

@@ -13,7 +13,7 @@ import keras
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.simulation.shares import WHOLE, Share
-from ds3d_tf.training.workers import SECONDS_TO_WAIT, Workers, read_workers, wait_for_workers
+from ds3d_tf.training.distributed.workers import SECONDS_TO_WAIT, Workers, read_workers, wait_for_workers
 
 DeviceChoice = Literal["one", "all", "workers"]
 

@@ -124,7 +124,7 @@ def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str
             head = f"# Trial {int(best['trial'])} of a {plan.method} search: {value}.\n"
             temporary.write_text(head + setup.to_yaml(), encoding="utf-8")
     if figure and best is not None:
-        from ds3d_tf.evaluation.parallel_coordinates import plot_parallel_coordinates
+        from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
 
         label = OBJECTIVES[plan.objective]
         plot_parallel_coordinates(folder / FIGURE_FILE, rows, space, plan.objective, label)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.tune_files import SearchPlan, write_outcome
+from ds3d_tf.training.search.plan import SearchPlan, write_outcome
 
 LOGS_FOLDER = "logs"
 # A trial that ends its process this often is given up, so that a worker which ends more often is itself at fault.
@@ -32,8 +32,8 @@ def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
     # The chief trains nothing, and shall hold no memory of a GPU.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     from ds3d_tf.jobs.tune import announce, make_search
-    from ds3d_tf.training.search import read_outcomes
-    from ds3d_tf.training.search_chief import Chief
+    from ds3d_tf.training.search.search import read_outcomes
+    from ds3d_tf.training.search.chief import Chief
 
     address = "127.0.0.1:0"
     if not workers:
@@ -125,7 +125,7 @@ class _Crew:
         with open(log, "ab") as stream:
             # It ends when its standard input does, so that none outlives a chief that is killed.
             self._processes[index] = subprocess.Popen(
-                [sys.executable, "-m", "ds3d_tf.jobs.tune_worker", str(self.out)],
+                [sys.executable, "-m", "ds3d_tf.training.search.worker", str(self.out)],
                 env=self._environment(index),
                 stdin=subprocess.PIPE,
                 stdout=stream,

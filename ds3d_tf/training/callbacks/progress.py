@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from ds3d_tf.common import console
-from ds3d_tf.training.clock import StepClock
+from ds3d_tf.training.callbacks.clock import StepClock
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.training.workers import Workers, read_workers, wait_for_workers
+from ds3d_tf.training.distributed.workers import Workers, read_workers, wait_for_workers
 
 
 def config(cluster, task) -> str:

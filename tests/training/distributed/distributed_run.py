@@ -11,7 +11,7 @@ import tensorflow as tf
 from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput, frame_norm
 from ds3d_tf.setup import load_setup
 from ds3d_tf.training import compile_network, examples
-from ds3d_tf.training.devices import check_batches, distribute, open_devices
+from ds3d_tf.training.distributed.devices import check_batches, distribute, open_devices
 
 STEPS = 5
 SETUP = [

@@ -32,7 +32,7 @@ def prepare_network(model: Any, setup: Setup, load: bool) -> list[str]:
 
     Raises InputError if the folder to start from or a layer's name does not fit.
     """
-    from ds3d_tf.training.starting import freeze, start_from
+    from ds3d_tf.training.run_folder.starting_weights import freeze, start_from
 
     resuming, told = setup.resuming, []
     if load and resuming.checkpoint is not None:
@@ -54,7 +54,7 @@ def announce_start(model: Any, data: Any, told: list[str]) -> None:
 
 
 def _differences(setup: Setup, origin: Setup) -> str:
-    from ds3d_tf.training.checkpoint import differences
+    from ds3d_tf.training.callbacks.checkpoint import differences
 
     # What cannot matter to the weights, and the mask, whose name says nothing.
     ignored: dict[str, Any] = {"name": "", "resuming": {}, "training_set": {}, "mask": {}}

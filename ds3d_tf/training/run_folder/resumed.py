@@ -9,7 +9,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
-    from ds3d_tf.training.checkpoint import Checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import Checkpoint
 
 
 def resumed_run(setup: Setup | None, out: Path) -> tuple[Setup, Checkpoint]:
@@ -22,7 +22,7 @@ def resumed_run(setup: Setup | None, out: Path) -> tuple[Setup, Checkpoint]:
     Raises InputError if there is no checkpoint, it is damaged, or the run is that of another setup.
     """
     from ds3d_tf.setup import load_setup
-    from ds3d_tf.training.checkpoint import differences, read_checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import differences, read_checkpoint
 
     checkpoint = read_checkpoint(out / "checkpoint.npz")
     own = load_setup(out / "setup.yaml")

@@ -16,7 +16,7 @@ from tensorflow.core.framework import summary_pb2
 from ds3d_tf.evaluation.plots import plot_examples
 from ds3d_tf.evaluation.prediction_plot import plot_prediction
 from ds3d_tf.evaluation.truth import FrameTruth
-from ds3d_tf.jobs.matched_score import NetworkLocalizer, network_localizer
+from ds3d_tf.training.matched_score import NetworkLocalizer, network_localizer
 
 LOGS_FOLDER = "logs"
 SECONDS_BETWEEN_IMAGES = 20.0

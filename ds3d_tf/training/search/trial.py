@@ -14,7 +14,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.search_space import changed_setup
-from ds3d_tf.training.search import RUN_FOLDER, TrialFailed
+from ds3d_tf.training.search.search import RUN_FOLDER, TrialFailed
 
 SCORED_FRAMES = 100
 # What of a trial's setup may differ from the base while both still see the same frames.
@@ -78,10 +78,10 @@ def train_trial(
 
 
 def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: bool) -> list[dict[str, float]]:
-    from ds3d_tf.jobs.matched_score import matched_score
+    from ds3d_tf.training.matched_score import matched_score
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.training import compile_network, examples, fit
-    from ds3d_tf.training.checkpoint import read_checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
     from ds3d_tf.training.fit import CHECKPOINT_FILE
 
     checkpoint = run / CHECKPOINT_FILE

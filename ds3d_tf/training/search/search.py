@@ -17,7 +17,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup.search_space import Dimension
 from ds3d_tf.training.fit import CHECKPOINT_FILE
-from ds3d_tf.training.oracles import chosen_values, write_json
+from ds3d_tf.training.search.oracles import chosen_values, write_json
 
 TRIALS_FOLDER = "trials"
 RESULT_FILE = "result.json"
