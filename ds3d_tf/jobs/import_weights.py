@@ -11,7 +11,7 @@ import numpy as np
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
-from ds3d_tf.jobs.run_folder import MODEL_FILES, writable_folder
+from ds3d_tf.common.outputs import MODEL_FILES, writable_folder
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:

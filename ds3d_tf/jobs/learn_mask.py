@@ -12,7 +12,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.training.run_folder.resumed import resumed_run
-from ds3d_tf.jobs.run_folder import writable_folder
+from ds3d_tf.common.outputs import writable_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.training.run_folder.resumed import resumed_run
-from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
+from ds3d_tf.common.outputs import RUN_FILES, writable_folder
 from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
 from ds3d_tf.setup import Setup
 

@@ -14,7 +14,7 @@ from typing import Any
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.jobs.run_folder import writable_folder
+from ds3d_tf.common.outputs import writable_folder
 from ds3d_tf.training.search.plan import (
     OBJECTIVES,
     SEARCH_FILE,
