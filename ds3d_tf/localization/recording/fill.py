@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.interrupt import PatientInterrupt
-from ds3d_tf.export.server_connection import ServerError
+from ds3d_tf.serving.client.connection import ServerError
 from ds3d_tf.localization.recording.batches import Finished
 
 if TYPE_CHECKING:

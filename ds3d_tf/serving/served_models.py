@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.export.served_model import NOT_FOUND, RequestError, ServedModel
+from ds3d_tf.serving.served_model import NOT_FOUND, RequestError, ServedModel
 
 
 class ServedModels:

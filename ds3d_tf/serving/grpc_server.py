@@ -7,8 +7,8 @@ from concurrent import futures
 from typing import Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.export.served_model import INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
-from ds3d_tf.export.served_models import ServedModels
+from ds3d_tf.serving.served_model import INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
+from ds3d_tf.serving.served_models import ServedModels
 
 _THREADS = 64
 _AVAILABLE = 30

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ds3d_tf.common import InputError
-from ds3d_tf.export.grpc_connection import GrpcConnection
-from ds3d_tf.export.remote_model import RemoteModel
-from ds3d_tf.export.rest_connection import RestConnection
-from ds3d_tf.export.served_models import ServedModels, _Turns
-from ds3d_tf.export.server_connection import Refusal, Retries, parse_address
+from ds3d_tf.serving.client.grpc import GrpcConnection
+from ds3d_tf.serving.client.remote_model import RemoteModel
+from ds3d_tf.serving.client.rest import RestConnection
+from ds3d_tf.serving.served_models import ServedModels, _Turns
+from ds3d_tf.serving.client.connection import Refusal, Retries, parse_address
 from ds3d_tf.jobs.serve import named_folders
 
 GOOD = np.full((2, 20, 26), 5, np.float32)

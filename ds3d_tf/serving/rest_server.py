@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.export.served_model import INVALID_ARGUMENT, NOT_FOUND, RequestError, ServedModel
-from ds3d_tf.export.served_models import ServedModels
+from ds3d_tf.serving.served_model import INVALID_ARGUMENT, NOT_FOUND, RequestError, ServedModel
+from ds3d_tf.serving.served_models import ServedModels
 
 _HTTP_STATUS = {1: 499, 3: 400, 4: 504, 5: 404, 8: 429, 9: 400, 11: 400, 12: 501, 14: 503}
 _PATH = re.compile(r"^/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+))?(?P<what>/metadata|:\w+)?$")

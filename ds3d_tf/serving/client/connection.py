@@ -68,10 +68,10 @@ def open_connection(server: str, timeout_s: float, root_certificates: bytes | No
     """
     scheme, host, port = parse_address(server)
     if scheme.startswith("grpc"):
-        from ds3d_tf.export.grpc_connection import GrpcConnection
+        from ds3d_tf.serving.client.grpc import GrpcConnection
 
         return GrpcConnection(f"{host}:{port}", scheme == "grpcs", timeout_s, root_certificates)
-    from ds3d_tf.export.rest_connection import RestConnection
+    from ds3d_tf.serving.client.rest import RestConnection
 
     return RestConnection(host.strip("[]"), port, scheme == "https", timeout_s, root_certificates)
 
