@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.benchmark import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
+from ds3d_tf.benchmark.run import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def time_loss(setup: Setup, sizes: Sizes) -> list[Timing]:
     for form in ("package", "plain"):
         arguments = [form, sizes.frame_px, depth, sizes.repeats, SEED, setup.learning.scaling_factor]
         done = subprocess.run(
-            [sys.executable, "-m", "ds3d_tf.jobs.benchmark_loss", *map(str, arguments)],
+            [sys.executable, "-m", "ds3d_tf.benchmark.loss", *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,

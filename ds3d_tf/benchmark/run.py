@@ -116,7 +116,8 @@ def benchmark(
 
     Raises InputError for an unknown part, or a model, recording or output that cannot be used.
     """
-    from ds3d_tf.jobs import benchmark_parts, benchmark_train
+    from ds3d_tf.benchmark import parts as benchmark_parts
+    from ds3d_tf.benchmark import train as benchmark_train
 
     unknown = sorted(set(parts) - {*PARTS, "all"})
     if unknown:
