@@ -42,8 +42,8 @@ def main(form: str, frame_px: int, depth_voxels: int, repeats: int, seed: int, s
     """Print seconds, value and the memory (GB) that loss and gradient add, as JSON."""
     import tensorflow as tf
 
-    from ds3d_tf.common.machine import peak_memory_gb
     from ds3d_tf.benchmark.run import median_seconds
+    from ds3d_tf.common.machine import peak_memory_gb
     from ds3d_tf.model.labels import label_volume
     from ds3d_tf.model.loss import VolumeLoss
     from ds3d_tf.simulation.voxel_grid import VoxelGrid

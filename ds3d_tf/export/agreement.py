@@ -11,8 +11,8 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.evaluation.matching import match
-from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.localization.engines.network import NetworkEngine
+from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.setup import Setup
 
 NEAR_NM = (0.5, 5.0)

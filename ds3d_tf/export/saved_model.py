@@ -16,8 +16,8 @@ from ds3d_tf.common.files import whole_folder
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
 from ds3d_tf.export.warmup import write_warmup_request
-from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
 from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
+from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
 from ds3d_tf.localization.peaks.tiled_peaks import localize_in_tiles
 from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB, MOST_FRAMES_A_STEP, PIXELS_A_STEP, pixels_within
 from ds3d_tf.model.localization_net import LocalizationNet

@@ -45,8 +45,8 @@ def crlb(
             raise InputError(f"--{name} {value:g}: expected a positive number")
 
     from ds3d_tf.optics.crlb_curve import bound_over_z, draw_curves, root_mean_square, typical_conditions, write_curve
-    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     conditions = typical_conditions(
         setup, photons=photons, background=background, read_noise=read_noise, blur_sigma_px=blur_sigma_px

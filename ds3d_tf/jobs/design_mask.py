@@ -65,8 +65,8 @@ def design_mask(
     from ds3d_tf.optics.crlb_curve import bound_over_z, typical_conditions
     from ds3d_tf.optics.design import DesignOptions, design
     from ds3d_tf.optics.design_files import SHOWN_HEIGHTS, bound_figures, write_design
-    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     conditions = typical_conditions(
         setup, photons=photons, background=background, read_noise=read_noise, blur_sigma_px=blur_sigma_px

@@ -90,7 +90,12 @@ def estimate_noise(
         raise InputError(f"--seed {seed}: expected 0 or more")
 
     from ds3d_tf.calibration.noise.emitter_free import emitter_free
-    from ds3d_tf.calibration.noise.estimated_sections import as_changes, noise_sections, normalization_section, signal_section
+    from ds3d_tf.calibration.noise.estimated_sections import (
+        as_changes,
+        noise_sections,
+        normalization_section,
+        signal_section,
+    )
     from ds3d_tf.calibration.noise.plots import draw_where
     from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
     from ds3d_tf.localization.frames.source import open_frames

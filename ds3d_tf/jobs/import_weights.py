@@ -205,8 +205,8 @@ class _Trial:
         """Return the error of the localization nearest to each emitter found: float64 ``[K, 3]`` (x, y, z), µm."""
         import tensorflow as tf
 
-        from ds3d_tf.training.matched_score import network_localizer
         from ds3d_tf.simulation.normalization import normalize
+        from ds3d_tf.training.matched_score import network_localizer
 
         localize = network_localizer(model, self.setup)
         errors, batch = [], 4

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.training.run_folder.resumed import resumed_run
 from ds3d_tf.common.outputs import writable_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
+from ds3d_tf.training.run_folder.resumed import resumed_run
 
 if TYPE_CHECKING:
     from ds3d_tf.training.callbacks.checkpoint import Checkpoint

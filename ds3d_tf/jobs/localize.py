@@ -22,8 +22,8 @@ from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames.source import FrameSource
-    from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.localizer import Localizer
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
 PLOTTED_FRAMES = 3
 
@@ -73,8 +73,8 @@ def localize(
         check_dask(dask)
 
     from ds3d_tf.localization.frames.source import open_frames
-    from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
     source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape

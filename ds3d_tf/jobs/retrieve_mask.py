@@ -70,10 +70,10 @@ def retrieve_mask(
     if setup.optics.model == "scalar" and polarization not in (None, "none"):
         raise InputError(f"--polarization {polarization}: the scalar model knows none; add --model vectorial")
 
-    from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack
     from ds3d_tf.calibration.retrieval.report import write_retrieval
-    from ds3d_tf.optics.pupil import fft_size
     from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, retrieve
+    from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack
+    from ds3d_tf.optics.pupil import fft_size
 
     stack = read_bead_stack(beads, nfp, skip)
     grid = fft_size(setup.optics, setup.mask.size_px)

@@ -45,10 +45,10 @@ def serve(
     folders = named_folders(models)
     check_serving_extra("this server")
 
+    from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB
     from ds3d_tf.serving.grpc_server import start_grpc
     from ds3d_tf.serving.rest_server import start_rest
     from ds3d_tf.serving.served_models import ServedModels
-    from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,15 +16,15 @@ from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
+from ds3d_tf.jobs.serve import check_serving_extra
 from ds3d_tf.localization.recording.batches import Finished
 from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
-from ds3d_tf.jobs.serve import check_serving_extra
+from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
 
 if TYPE_CHECKING:
-    from ds3d_tf.serving.client.remote_model import RemoteModel
-    from ds3d_tf.localization.frames.source import FrameSource
     from ds3d_tf.localization.frames.read_ahead import FrameBatch
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.serving.client.remote_model import RemoteModel
 
 _SECONDS_BETWEEN_SIGNS_OF_LIFE = 0.5
 
@@ -69,10 +69,10 @@ def serve_client(
     if parse_address(server)[0].startswith("grpc"):
         check_serving_extra("gRPC")
 
-    from ds3d_tf.serving.client.remote_model import RemoteModel
     from ds3d_tf.jobs.localize import checked_options
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.serving.client.remote_model import RemoteModel
 
     source = open_frames(frames, keep_damaged=skip_damaged)
     shape = source.shape

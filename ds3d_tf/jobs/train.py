@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.training.run_folder.resumed import resumed_run
 from ds3d_tf.common.outputs import RUN_FILES, writable_folder
-from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
 from ds3d_tf.setup import Setup
+from ds3d_tf.training.run_folder.resumed import resumed_run
+from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
 
 if TYPE_CHECKING:
     from ds3d_tf.training.callbacks.checkpoint import Checkpoint
@@ -104,12 +104,12 @@ def train(
 
     from ds3d_tf.export.card import this_machine, write_card
     from ds3d_tf.jobs.finish_run import finish_run
-    from ds3d_tf.training.matched_score import matched_score
-    from ds3d_tf.training.callbacks.tensorboard import LOGS_FOLDER, TensorBoardLog
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
+    from ds3d_tf.training.callbacks.tensorboard import LOGS_FOLDER, TensorBoardLog
+    from ds3d_tf.training.matched_score import matched_score
     from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch
 
     if deterministic:

@@ -15,6 +15,8 @@ from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.outputs import writable_folder
+from ds3d_tf.setup import Setup
+from ds3d_tf.setup.search_space import load_space
 from ds3d_tf.training.search.plan import (
     OBJECTIVES,
     SEARCH_FILE,
@@ -27,8 +29,6 @@ from ds3d_tf.training.search.plan import (
     wait_for_plan,
     write_outcome,
 )
-from ds3d_tf.setup import Setup
-from ds3d_tf.setup.search_space import load_space
 
 DEFAULT_TRIALS = 20
 SECONDS_TO_WAIT = 600.0
@@ -138,9 +138,9 @@ def make_search(
     out: Path, plan: SearchPlan, show_progress: bool, ended: Callable[[dict[str, Any]], None] = lambda outcome: None
 ) -> Any:
     """Return the ``Search`` of a folder, with the state in which it is."""
-    from ds3d_tf.training.search.trial import train_trial
     from ds3d_tf.training.search.oracles import build_oracle
     from ds3d_tf.training.search.search import Search
+    from ds3d_tf.training.search.trial import train_trial
 
     base = search_setup(out).replace({"learning.epochs": plan.epochs})
     space = plan.dimensions(base)

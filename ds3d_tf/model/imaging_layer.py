@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.pupil import pupil_grids
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike
 from ds3d_tf.setup.sections import NormalizationSection, OpticsSection, VolumeSection
 from ds3d_tf.simulation.camera import differentiable_shot_noise

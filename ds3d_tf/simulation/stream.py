@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.rendering.fast_or_exact import fast_or_exact_renderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering.fast_or_exact import fast_or_exact_renderer
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters

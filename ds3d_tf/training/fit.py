@@ -15,13 +15,13 @@ from ds3d_tf.training.callbacks.best import KeepBest, write_network
 from ds3d_tf.training.callbacks.checkpoint import Checkpoint, Checkpointer
 from ds3d_tf.training.callbacks.clock import StepClock
 from ds3d_tf.training.callbacks.curves import CurvesFile
-from ds3d_tf.training.examples import Examples
 from ds3d_tf.training.callbacks.finite import LossNotFinite, StopWhenNotFinite
 from ds3d_tf.training.callbacks.history import HistoryFile
 from ds3d_tf.training.callbacks.interrupted import StopWhenInterrupted
 from ds3d_tf.training.callbacks.lazy import LazyCallbackList
 from ds3d_tf.training.callbacks.progress import ProgressBar
 from ds3d_tf.training.callbacks.scores import MatchedScores, Score
+from ds3d_tf.training.examples import Examples
 
 # The schedule of DeepSTORM3D (Nehme et al., Nature Methods 2020).
 IMPROVEMENT = 1e-4

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from ds3d_tf.common import InputError
+from ds3d_tf.jobs.serve import named_folders
+from ds3d_tf.serving.client.connection import Refusal, Retries, parse_address
 from ds3d_tf.serving.client.grpc import GrpcConnection
 from ds3d_tf.serving.client.remote_model import RemoteModel
 from ds3d_tf.serving.client.rest import RestConnection
 from ds3d_tf.serving.served_models import ServedModels, _Turns
-from ds3d_tf.serving.client.connection import Refusal, Retries, parse_address
-from ds3d_tf.jobs.serve import named_folders
 
 GOOD = np.full((2, 20, 26), 5, np.float32)
 GOOD[1, 8, 9] += 350

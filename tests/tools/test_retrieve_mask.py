@@ -13,12 +13,12 @@ import tifffile
 import yaml
 from scipy.io import loadmat
 
+from ds3d_tf.calibration.retrieval.model import BeadStackModel
+from ds3d_tf.calibration.retrieval.stack import correlations
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.retrieve_mask import retrieve_mask
-from ds3d_tf.calibration.retrieval.stack import correlations
-from ds3d_tf.calibration.retrieval.model import BeadStackModel
-from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.setup import Setup, load_setup
 
 NFP = np.linspace(-1.2, 1.2, 13)

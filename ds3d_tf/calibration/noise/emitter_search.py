@@ -190,8 +190,8 @@ def _images_and_derivatives(setup: Any) -> tuple[np.ndarray, np.ndarray]:
     import tensorflow as tf
 
     from ds3d_tf.optics.crlb import image_derivatives
-    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     half = LARGEST_HALF_SIZE_PX
     volume = setup.volume.model_copy(update={"height_px": 2 * half + 1, "width_px": 2 * half + 1})

@@ -100,8 +100,8 @@ def retrieve(
         raise ValueError(f"stack, nfp_um: expected [S, H, W] and [S], got {np.shape(stack)} and {np.shape(nfp_um)}")
     if options.likelihood not in LIKELIHOODS:
         raise ValueError(f"options.likelihood: expected one of {LIKELIHOODS}, got {options.likelihood!r}")
-    from ds3d_tf.calibration.retrieval.model import BeadStackModel
     from ds3d_tf.calibration.retrieval.fit import RetrievalFit
+    from ds3d_tf.calibration.retrieval.model import BeadStackModel
 
     model = BeadStackModel(optics, mask_size_px, np.shape(stack)[1:], bead_height_um)
     fit = RetrievalFit(model, optics, np.asarray(stack, np.float32), np.asarray(nfp_um, np.float32), options)

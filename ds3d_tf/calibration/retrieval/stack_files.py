@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ds3d_tf.calibration.retrieval.stack import bead_centre_px
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.source import open_frames
-from ds3d_tf.calibration.retrieval.stack import bead_centre_px
 
 FEWEST_SLICES = 5
 SATURATED_PIXELS = 3

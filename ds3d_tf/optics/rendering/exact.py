@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.rendering.chunks import sum_over_chunks
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
+from ds3d_tf.optics.rendering.chunks import sum_over_chunks
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 BLUR_HALF_WIDTH_PX = 4

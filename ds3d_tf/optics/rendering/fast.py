@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.optics.rendering.chunks import sum_over_chunks
+from ds3d_tf.optics.rendering.exact import BLUR_HALF_WIDTH_PX
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.rendering.psf_basis import PsfBasis, psf_basis
-from ds3d_tf.optics.rendering.exact import BLUR_HALF_WIDTH_PX
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 ERROR_LIMIT = 1e-3

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.rendering.fast import FastRenderer
-from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 _LOG = logging.getLogger(__name__)

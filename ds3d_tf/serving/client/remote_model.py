@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.serving.client.connection import Connection, Refusal, Retries, ServerError
 from ds3d_tf.localization.peaks.tiles import frames_a_step
+from ds3d_tf.serving.client.connection import Connection, Refusal, Retries, ServerError
 from ds3d_tf.setup import Setup
 
 

@@ -78,11 +78,11 @@ def train_trial(
 
 
 def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: bool) -> list[dict[str, float]]:
-    from ds3d_tf.training.matched_score import matched_score
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.training import compile_network, examples, fit
     from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
     from ds3d_tf.training.fit import CHECKPOINT_FILE
+    from ds3d_tf.training.matched_score import matched_score
 
     checkpoint = run / CHECKPOINT_FILE
     start = read_checkpoint(checkpoint) if checkpoint.is_file() else None

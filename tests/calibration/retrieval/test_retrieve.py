@@ -10,12 +10,12 @@ import tensorflow as tf
 from scipy.optimize import minimize
 from scipy.special import xlogy
 
-from ds3d_tf.calibration.retrieval.stack import bead_centre_px, correlations
-from ds3d_tf.calibration.retrieval.model import BeadStackModel
-from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
-from ds3d_tf.optics.pupil import pupil_grids
-from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, retrieve
 from ds3d_tf.calibration.retrieval.loss import misfit, roughness, signal_and_background
+from ds3d_tf.calibration.retrieval.model import BeadStackModel
+from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, retrieve
+from ds3d_tf.calibration.retrieval.stack import bead_centre_px, correlations
+from ds3d_tf.optics.pupil import pupil_grids
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike_phase
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ds3d_tf.common import InputError
-from ds3d_tf.localization.frames.source import FrameSource
 from ds3d_tf.localization.frames.read_ahead import read_ahead
+from ds3d_tf.localization.frames.source import FrameSource
 
 
 class Planes:

@@ -10,10 +10,10 @@ import tensorflow as tf
 from fft_reference import relative_l2
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.optics.rendering import fast_or_exact as fast
-from ds3d_tf.optics.rendering.fast import FastRenderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering import fast_or_exact as fast
 from ds3d_tf.optics.rendering.exact import ExactRenderer
+from ds3d_tf.optics.rendering.fast import FastRenderer
 from ds3d_tf.setup import load_setup
 
 

@@ -11,10 +11,10 @@ from scipy.special import j0, j1, jv
 from ds3d_tf.jobs.simulate import simulate
 from ds3d_tf.localization.regenerate import regenerate
 from ds3d_tf.optics.crlb import localization_bound
-from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
-from ds3d_tf.optics.rendering.fast import FastRenderer
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.optics.rendering.exact import ExactRenderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
+from ds3d_tf.optics.rendering.fast import FastRenderer
 from ds3d_tf.optics.rendering.vectorial import VectorialRenderer, dipole_pupils, evanescent_decay, vectorial_grids
 from ds3d_tf.setup import load_setup
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection

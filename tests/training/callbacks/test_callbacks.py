@@ -8,9 +8,9 @@ import pytest
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.training.callbacks.best import KeepBest
-from ds3d_tf.training.compiling import compile_network
 from ds3d_tf.training.callbacks.curves import draw_curves
 from ds3d_tf.training.callbacks.finite import LossNotFinite, StopWhenNotFinite
+from ds3d_tf.training.compiling import compile_network
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
-from ds3d_tf.training.callbacks.tensorboard import TensorBoardLog
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
+from ds3d_tf.training.callbacks.tensorboard import TensorBoardLog
 
 SHAPE = (20, 24)
 

@@ -8,11 +8,11 @@ import pytest
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs import train as job
-from ds3d_tf.training.run_folder.starting_point import prepare_network
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.model.files import load_model_folder
 from ds3d_tf.setup import load_setup
 from ds3d_tf.training import compile_network, examples
+from ds3d_tf.training.run_folder.starting_point import prepare_network
 
 FROZEN = ("frame_norm", "features_*")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
 from ds3d_tf.setup.search_space import Dimension
+from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
 
 SPACE = (
     Dimension("learning.learning_rate", "float", 1e-4, 1e-2, log=True),

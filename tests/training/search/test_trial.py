@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ds3d_tf.training.search.trial import judged_frames, train_trial
 from ds3d_tf.training import examples
 from ds3d_tf.training.search.search import TrialFailed
+from ds3d_tf.training.search.trial import judged_frames, train_trial
 
 pytestmark = pytest.mark.usefixtures("quick_fit")
 
