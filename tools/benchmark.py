@@ -40,7 +40,8 @@ def main(
     from rich.console import Console
     from rich.table import Table
 
-    from ds3d_tf.benchmark.run import Sizes, benchmark
+    from ds3d_tf.benchmark.timing import Sizes
+    from ds3d_tf.jobs.benchmark import benchmark
     from ds3d_tf.setup import load_setup
 
     result = benchmark(

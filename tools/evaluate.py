@@ -47,7 +47,7 @@ def main(
 
     Writes metrics.json, localizations.csv, truth.csv and figures into a folder.
     """
-    from ds3d_tf.jobs.evaluate import evaluate
+    from ds3d_tf.evaluation.run import evaluate
 
     done = evaluate(
         model,

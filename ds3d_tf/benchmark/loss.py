@@ -11,38 +11,12 @@ import numpy as np
 EMITTERS = 18
 
 
-def plain_loss(labels: Any, prediction: Any, scaling_factor: float) -> Any:
-    """Return the loss by its definition: volumes of labels and one 7×7×7 convolution of each (DeepSTORM3D).
-
-    Args:
-        labels: float32 ``[B, R, C, D]``, 0 or 1 in each voxel.
-        prediction: float32 ``[B, R, C, D]``, confidence in [0, scaling_factor].
-        scaling_factor: largest confidence.
-
-    Returns:
-        float32 scalar, no unit.
-    """
-    import tensorflow as tf
-
-    from ds3d_tf.model.loss import blur_kernel
-
-    axis = np.array(blur_kernel(), np.float32)
-    kernel = tf.constant((axis[:, None, None] * axis[:, None] * axis)[..., None, None])
-
-    def blurred(volume: Any) -> Any:
-        padded = tf.pad(volume[..., tf.newaxis], [[0, 0], [0, 0], [0, 0], [3, 3], [0, 0]])
-        return tf.nn.conv3d(padded, kernel, [1] * 5, "VALID")
-
-    squared = tf.reduce_mean((blurred(prediction) - blurred(scaling_factor * labels)) ** 2)
-    overlap = tf.reduce_sum(prediction * labels) / scaling_factor
-    return squared + 1 - (2 * overlap + 1) / (overlap + tf.reduce_sum(labels) + 1)
-
-
 def main(form: str, frame_px: int, depth_voxels: int, repeats: int, seed: int, scaling_factor: float) -> None:
     """Print seconds, value and the memory (GB) that loss and gradient add, as JSON."""
     import tensorflow as tf
 
-    from ds3d_tf.benchmark.run import median_seconds
+    from ds3d_tf.benchmark.plain_loss import plain_loss
+    from ds3d_tf.benchmark.timing import median_seconds
     from ds3d_tf.common.machine import peak_memory_gb
     from ds3d_tf.model.labels import label_volume
     from ds3d_tf.model.loss import VolumeLoss

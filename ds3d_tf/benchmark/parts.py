@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds3d_tf.benchmark.run import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
+from ds3d_tf.benchmark.timing import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ds3d_tf.benchmark.loss import plain_loss
 from ds3d_tf.benchmark.parts import SEED, time_simulation
-from ds3d_tf.benchmark.run import Sizes, Timing, median_seconds
+from ds3d_tf.benchmark.plain_loss import plain_loss
+from ds3d_tf.benchmark.timing import Sizes, Timing, median_seconds
 from ds3d_tf.setup import Setup
 
 # A step of the original at demo 1's size, batch 1, takes 38 s on two cores that multiply 100 GFLOP/s in float32.

@@ -8,3 +8,7 @@ class InputError(ValueError):
 
     Commands print it on stderr and exit with code 2; it never shows a traceback.
     """
+
+
+class ServerError(InputError):
+    """A prediction server that cannot be used: it does not answer, or refuses."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.optional import require
-from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
 from ds3d_tf.localization.engines.network_file import NetworkFile
 from ds3d_tf.setup import Setup

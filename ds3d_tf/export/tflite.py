@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
 from ds3d_tf.localization.engines.network_file import NetworkFile
 from ds3d_tf.localization.peaks.tiles import halo

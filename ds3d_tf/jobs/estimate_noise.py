@@ -27,7 +27,6 @@ FEWEST_FRAMES = 5
 SMALLEST_BOX_PX = 64
 TILE_PX = 128
 TYPICAL_TILES = 12
-WELL_EXPLAINED = 0.65
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def estimate_noise(
     if seed < 0:
         raise InputError(f"--seed {seed}: expected 0 or more")
 
+    from ds3d_tf.calibration.noise import report as noise_report
     from ds3d_tf.calibration.noise.emitter_free import emitter_free
     from ds3d_tf.calibration.noise.estimated_sections import (
         as_changes,
@@ -121,12 +121,12 @@ def estimate_noise(
         sections["signal"] = signal_section(signal.law)
         if setup.normalization.kind == "factors":
             sections["normalization"] = normalization_section([tile.pixels for tile in tiles])
-    remarks = _remarks(setup, noise, signal, crowd, box)
+    remarks = noise_report.remarks(setup, noise, signal, crowd, box)
     with whole_folder(out) as folder:
         draw_where(folder / "where.png", tiles, _shown_pixels(box), noise, signal, search)
         _write_yaml(folder / SECTIONS, sections)
         Setup.from_yaml((folder / SECTIONS).read_text("utf-8"), where=SECTIONS)
-        report = _report(frames, noise, signal, crowd, box)
+        report = noise_report.report(frames, noise, signal, crowd, box)
         complete = None
         if setup is not None:
             from ds3d_tf.optics.masks import load_mask
@@ -262,74 +262,6 @@ def _compare(path: Path, tiles: Sequence[Tile], setup: Setup, crowd: float, seed
     simulated = list(simulated_like(setup, shape, max(round(crowd), 1), seed))
     draw_comparison(path, real, simulated, f"frame {tiles[typical[0]].frame + 1}")
     return likeness(real, simulated)
-
-
-def _remarks(
-    setup: Setup | None,
-    noise: NoiseEstimate,
-    signal: SignalEstimate | None,
-    crowd: float | None,
-    box: tuple[int, int, int, int] | None,
-) -> list[str]:
-    remarks = []
-    if setup is None:
-        remarks.append(
-            "the signal was not estimated: emitters are told apart by their images, so give "
-            "optics and mask with --setup"
-        )
-    if box is None and noise.free_share < 0.05:
-        remarks.append(f"only {noise.free_share:.1%} of the pixels are free of emitters; check where.png, or use --box")
-    if signal is not None and signal.explained < WELL_EXPLAINED:
-        remarks.append(
-            f"the setup's images explain {signal.explained:.0%} of the emitters' light only; check mask, optics, "
-            "focus and depth range, or retrieve the mask from beads"
-        )
-    if signal is not None and signal.dense:
-        remarks.append("all frames are dense, so that the signal may be too high by the light of neighbours")
-    if setup is not None and crowd is not None and crowd > setup.emitters.count_range[1]:
-        low, high = setup.emitters.count_range
-        remarks.append(
-            f"light of {crowd:.0f} emitters in an area of a simulated frame, "
-            f"but emitters.count_range is [{low}, {high}]"
-        )
-    return remarks
-
-
-def _report(
-    frames: str | Path,
-    noise: NoiseEstimate,
-    signal: SignalEstimate | None,
-    crowd: float | None,
-    box: tuple[int, int, int, int] | None,
-) -> dict[str, Any]:
-    def pair(values: tuple[float, float]) -> list[float]:
-        return [round(float(value), 3) for value in values]
-
-    report: dict[str, Any] = {
-        "recording": str(frames),
-        "box": list(box) if box else None,
-        "baseline": {"mean": round(noise.baseline, 3), "range": pair(noise.baseline_range)},
-        "background_sigma": {
-            "root_mean_square": round(noise.sigma, 3),
-            "range": pair(noise.sigma_range),
-            "varies_over_the_frame": noise.varies_in_space,
-            "is_that_of_light": noise.is_light,
-        },
-        "emitter_free_share": round(noise.free_share, 4),
-    }
-    if signal is not None:
-        report["signal"] = {
-            "distribution": signal.law.distribution,
-            "mean": round(float(signal.law.mean), 1),
-            "gamma": {"shape": round(signal.law.gamma_shape, 3), "scale": round(signal.law.gamma_scale, 1)},
-            "uniform_range": pair(signal.law.uniform_range),
-            "lone_emitters": len(signal.photons),
-            "tiles_searched": len(signal.searched),
-            "explained_share_of_energy": round(signal.explained, 3),
-            "faintest_found": round(signal.faintest, 1),
-        }
-        report["emitters_by_their_light_in_a_simulated_frames_area"] = round(crowd or 0.0, 1)
-    return report
 
 
 def _write_yaml(path: Path, values: dict[str, Any]) -> None:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
 from ds3d_tf.common.outputs import MODEL_FILES, writable_folder
 from ds3d_tf.setup import Setup
 
-if TYPE_CHECKING:
-    from ds3d_tf.simulation.stream import SimulatedFrames
-
 GRIDS = ("pixel_area", "half_pixel_shifted")
 DILATIONS = (16, 4)
-TRIAL_FRAMES = 32
 DILATION_FRAMES = 8
-TRIAL_SEED = 2020
-# Far enough for either grid, near enough that a wrong dilation finds little.
-TRIAL_TOLERANCE_UM = 0.25
 FEWEST_FOUND = 0.5
 
 
@@ -93,6 +85,7 @@ def import_weights(
     if grid not in (None, *GRIDS):
         raise InputError(f"--grid {grid}: expected {' or '.join(GRIDS)}")
 
+    from ds3d_tf.evaluation.lone_emitters import TRIAL_FRAMES, LoneEmitters
     from ds3d_tf.export.card import write_card
     from ds3d_tf.export.saved_model import export_saved_model
     from ds3d_tf.model.files import save_model_folder
@@ -113,7 +106,7 @@ def import_weights(
     bias_nm: dict[str, tuple[float, float, float]] = {}
     uncertainty_nm: tuple[float, ...] = ()
     if max_dilation is None or grid is None:
-        trial = _Trial(setup)
+        trial = LoneEmitters(setup)
         if max_dilation is None:
             networks = {DILATIONS[0]: model, **{dilation: network(dilation) for dilation in DILATIONS[1:]}}
             found = {d: len(trial.errors_um(net, DILATION_FRAMES)) / DILATION_FRAMES for d, net in networks.items()}
@@ -171,54 +164,3 @@ def _bias_by_grid(bias_nm: np.ndarray, pixel_nm: float) -> dict[str, tuple[float
     """Return grid → mean error (x, y, z), nm, from that on the pixel-area grid."""
     x, y, z = (float(value) for value in bias_nm)
     return {"pixel_area": (x, y, z), "half_pixel_shifted": (x + pixel_nm / 2, y + pixel_nm / 2, z)}
-
-
-class _Trial:
-    """Lone, bright emitters in small frames, and how a network localizes them."""
-
-    def __init__(self, setup: Setup) -> None:
-        from ds3d_tf.simulation.stream import simulate_frames
-
-        # Small frames are as good for lone emitters, and quick; bright ones are found even in hard setups.
-        size = {
-            side: min(getattr(setup.volume, side), 2 * setup.volume.margin_px + 11)
-            for side in ("height_px", "width_px")
-        }
-        signal = setup.signal
-        photons = (
-            sum(signal.uniform_range) / 2
-            if signal.distribution == "uniform"
-            else signal.gamma_shape * signal.gamma_scale
-        )
-        self.setup = setup.replace(
-            {
-                **{f"volume.{side}": pixels for side, pixels in size.items()},
-                "volume.grid": "pixel_area",
-                "signal.distribution": "uniform",
-                "signal.uniform_range": (photons, 1.5 * photons),
-                "signal.label_threshold": None,
-            }
-        )
-        self.simulated: SimulatedFrames = simulate_frames(self.setup, TRIAL_FRAMES, TRIAL_SEED, emitter_count=1)
-
-    def errors_um(self, model: Any, frames: int) -> np.ndarray:
-        """Return the error of the localization nearest to each emitter found: float64 ``[K, 3]`` (x, y, z), µm."""
-        import tensorflow as tf
-
-        from ds3d_tf.simulation.normalization import normalize
-        from ds3d_tf.training.matched_score import network_localizer
-
-        localize = network_localizer(model, self.setup)
-        errors, batch = [], 4
-        with console.progress() as bar:
-            task = bar.add_task(f"trying dilation {model.max_dilation}", total=frames)
-            for start in range(0, frames, batch):
-                raw = tf.constant(self.simulated.frames[start : start + batch])
-                xyz_um, count = (value.numpy() for value in localize(normalize(raw, self.setup.normalization)))
-                for found, number, truth in zip(xyz_um, count, self.simulated.xyz_um[start:], strict=False):
-                    error = found[:number] - truth[0]
-                    distance = np.linalg.norm(error, axis=1)
-                    if number and distance.min() < TRIAL_TOLERANCE_UM:
-                        errors.append(error[distance.argmin()])
-                bar.advance(task, len(count))
-        return np.array(errors, np.float64).reshape(-1, 3)

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def localize(
         check_dask(dask)
 
     from ds3d_tf.localization.frames.source import open_frames
-    from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
+    from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer, checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
 
     source = open_frames(frames, keep_damaged=skip_damaged)
@@ -125,21 +125,6 @@ def _localize(
         finished = localized_by_dask(work, dask, table.next_frame, len(source))
     draw = (lambda rows_file: _draw(figures, localizer, source, rows_file)) if figures else None
     return fill_table(finished, source, table, localizer.setup, out, draw)
-
-
-def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
-    """Return both, the setup's own where None, or refuse them."""
-    learning = setup.learning
-    threshold = learning.peak_threshold if threshold is None else threshold
-    radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
-    if not 0 <= threshold < learning.scaling_factor:
-        raise InputError(
-            f"--threshold {threshold:g}: expected a confidence from 0 to below {learning.scaling_factor:g}, "
-            "the network's largest"
-        )
-    if radius_voxels < 1:
-        raise InputError(f"--radius {radius_voxels}: expected 1 voxel or more")
-    return float(threshold), int(radius_voxels)
 
 
 def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from ds3d_tf.setup import Setup
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ds3d_tf.calibration.retrieval.retrieve import RetrievedMask
+    from ds3d_tf.calibration.retrieval.options import RetrievedMask
 
 POLARIZATIONS = ("x", "y", "none", "auto")
 
@@ -70,8 +70,9 @@ def retrieve_mask(
     if setup.optics.model == "scalar" and polarization not in (None, "none"):
         raise InputError(f"--polarization {polarization}: the scalar model knows none; add --model vectorial")
 
+    from ds3d_tf.calibration.retrieval.options import RetrievalOptions
     from ds3d_tf.calibration.retrieval.report import write_retrieval
-    from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, retrieve
+    from ds3d_tf.calibration.retrieval.retrieve import retrieve
     from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack
     from ds3d_tf.optics.pupil import fft_size
 

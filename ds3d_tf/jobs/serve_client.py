@@ -69,8 +69,8 @@ def serve_client(
     if parse_address(server)[0].startswith("grpc"):
         check_serving_extra("gRPC")
 
-    from ds3d_tf.jobs.localize import checked_options
     from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.localizer import checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.serving.client.remote_model import RemoteModel
 

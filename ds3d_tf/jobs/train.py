@@ -103,7 +103,7 @@ def train(
     import tensorflow as tf
 
     from ds3d_tf.export.card import this_machine, write_card
-    from ds3d_tf.jobs.finish_run import finish_run
+    from ds3d_tf.export.finish_run import finish_run
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask

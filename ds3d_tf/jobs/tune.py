@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +15,19 @@ from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.outputs import writable_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.search_space import load_space
+from ds3d_tf.training.search import run as search_run
 from ds3d_tf.training.search.plan import (
-    OBJECTIVES,
     SEARCH_FILE,
     SEARCH_FILES,
     SearchPlan,
-    best_outcome,
     check_objective,
-    search_setup,
-    table_rows,
     wait_for_plan,
     write_outcome,
 )
+from ds3d_tf.training.search.run import VARIABLES, Tuned, announce, finish, make_search, work
 
 DEFAULT_TRIALS = 20
-SECONDS_TO_WAIT = 600.0
 METHODS = ("random", "bayesian", "hyperband")
-_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """A search's folder and its trials, as in ``trials.csv``; ``best`` is the row of the best, or None."""
-
-    folder: Path
-    objective: str
-    rows: list[dict[str, Any]]
-    best: dict[str, Any] | None
-
-    def summary(self) -> str:
-        """Return the outcome as a few lines."""
-        if self.best is None:
-            return f"no trial has completed; search folder: {self.folder}/"
-        value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
-        return f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml\nsearch folder: {self.folder}/"
 
 
 def tune(
@@ -106,7 +83,7 @@ def tune(
     if role == "worker":
         if overwrite:
             raise InputError("--overwrite is for the chief, not for its workers")
-        _check_same(wait_for_plan(out, SECONDS_TO_WAIT), plan, out)
+        _check_same(wait_for_plan(out, search_run.SECONDS_TO_WAIT), plan, out)
         work(out)
         return None
     with only_process(out.parent / f".{out.name}.lock", str(out)):
@@ -122,58 +99,6 @@ def tune(
             console.messages().print("stopped; the same command goes on with the search", soft_wrap=True)
             raise
         return finish(out, plan)
-
-
-def work(out: Path) -> None:
-    """Train the trials that the chief at KERASTUNER_ORACLE_IP hands out, until there are no more."""
-    from ds3d_tf.training.search.chief import wait_for_chief
-
-    plan = SearchPlan.read(out)
-    wait_for_chief(f"{os.environ[_VARIABLES[1]]}:{os.environ[_VARIABLES[2]]}", SECONDS_TO_WAIT)
-    search = make_search(out, plan, show_progress=False, ended=functools.partial(announce, plan=plan))
-    search.search()
-
-
-def make_search(
-    out: Path, plan: SearchPlan, show_progress: bool, ended: Callable[[dict[str, Any]], None] = lambda outcome: None
-) -> Any:
-    """Return the ``Search`` of a folder, with the state in which it is."""
-    from ds3d_tf.training.search.oracles import build_oracle
-    from ds3d_tf.training.search.search import Search
-    from ds3d_tf.training.search.trial import train_trial
-
-    base = search_setup(out).replace({"learning.epochs": plan.epochs})
-    space = plan.dimensions(base)
-    oracle = build_oracle(plan.method, space, plan.objective, plan.trials, plan.epochs, plan.seed)
-    again = plan.method == "hyperband"
-    train = functools.partial(train_trial, base, keep_checkpoint=again, show_progress=show_progress)
-    return Search(oracle, space, out, train, ended)
-
-
-def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
-    """Print one line for a trial that has ended."""
-    values = ", ".join(f"{field.partition('.')[2]} {value}" for field, value in outcome["values"].items())
-    if outcome["status"] == "completed":
-        result = f"{OBJECTIVES[plan.objective]} {outcome['figures'][plan.objective]:.4g}"
-    else:
-        result = f"failed: {outcome['reason']}"
-    line = f"trial {int(outcome['trial'])}  {result}  ({values})  {outcome['seconds']:.0f} s"
-    console.messages().print(line, soft_wrap=True)
-
-
-def finish(out: Path, plan: SearchPlan) -> Tuned:
-    """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
-    from ds3d_tf.training.search.search import read_outcomes
-
-    outcomes = read_outcomes(out)
-    write_outcome(out, plan, outcomes, figure=True)
-    for name in ("checkpoint.npz", "best_jaccard.keras"):
-        for path in (out / "trials").glob(f"trial_*/run/{name}"):
-            path.unlink(missing_ok=True)
-    rows = table_rows(outcomes, plan.dimensions(search_setup(out)))
-    best = best_outcome(outcomes, plan.objective)
-    row = None if best is None else next(row for row in rows if row["trial"] == int(best["trial"]))
-    return Tuned(out, plan.objective, rows, row)
 
 
 def _search_here(out: Path, plan: SearchPlan, show_progress: bool) -> None:
@@ -222,15 +147,15 @@ def _check_same(stored: SearchPlan, plan: SearchPlan, out: Path) -> None:
 
 def _role(workers: int) -> str:
     """Return "alone", "chief" or "worker"; raises InputError for an environment that is neither."""
-    given = [name for name in _VARIABLES if os.environ.get(name)]
+    given = [name for name in VARIABLES if os.environ.get(name)]
     if workers < 0:
         raise InputError(f"--workers {workers}: expected 1 or more, or 0 to train in this process")
     if "KERASTUNER_ORACLE_IP" not in given and "KERASTUNER_ORACLE_PORT" not in given:
         return "alone"
-    missing = [name for name in _VARIABLES if name not in given]
+    missing = [name for name in VARIABLES if name not in given]
     if missing:
         raise InputError(
-            f"{missing[0]} is not set; a search in several processes needs {', '.join(_VARIABLES)} (docs/tuning.md)"
+            f"{missing[0]} is not set; a search in several processes needs {', '.join(VARIABLES)} (docs/tuning.md)"
         )
     if not os.environ["KERASTUNER_ORACLE_PORT"].isdigit():
         raise InputError(f"KERASTUNER_ORACLE_PORT is {os.environ['KERASTUNER_ORACLE_PORT']!r}; expected a port number")

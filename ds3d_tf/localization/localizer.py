@@ -186,3 +186,18 @@ class Localizer:
             raise ValueError(f"frames: expected [batch, row, column], got shape {frames.shape}")
         self.check_shape((frames.shape[1], frames.shape[2]))
         return frames
+
+
+def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
+    """Return both, the setup's own where None, or refuse them."""
+    learning = setup.learning
+    threshold = learning.peak_threshold if threshold is None else threshold
+    radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
+    if not 0 <= threshold < learning.scaling_factor:
+        raise InputError(
+            f"--threshold {threshold:g}: expected a confidence from 0 to below {learning.scaling_factor:g}, "
+            "the network's largest"
+        )
+    if radius_voxels < 1:
+        raise InputError(f"--radius {radius_voxels}: expected 1 voxel or more")
+    return float(threshold), int(radius_voxels)

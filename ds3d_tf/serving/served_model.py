@@ -12,7 +12,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, halo, pixels_within
-from ds3d_tf.serving.client.connection import sentence
+from ds3d_tf.serving.client.errors import sentence
 from ds3d_tf.setup import Setup
 
 DEFAULT_SIGNATURE = "serving_default"

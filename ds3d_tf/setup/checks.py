@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
+
 if TYPE_CHECKING:
     from ds3d_tf.setup.setup import Setup
-
-MAX_PIXEL_MISMATCH = 0.005
-
-
-def fft_grid_px(fft_size_px: float, mask_size_px: int) -> int:
-    """Return the side of the FFT grid: the mask padded by round((S - N) / 2) on each side.
-
-    Args:
-        fft_size_px: S, the size for which one FFT sample is one camera pixel (need not be whole).
-        mask_size_px: N, side of the phase mask, SLM pixels.
-    """
-    return mask_size_px + 2 * round((fft_size_px - mask_size_px) / 2)
 
 
 def check_combinations(setup: Setup) -> list[str]:

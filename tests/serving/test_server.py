@@ -12,7 +12,8 @@ import pytest
 
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.serve import named_folders
-from ds3d_tf.serving.client.connection import Refusal, Retries, parse_address
+from ds3d_tf.serving.client.connection import Retries, parse_address
+from ds3d_tf.serving.client.errors import Refusal
 from ds3d_tf.serving.client.grpc import GrpcConnection
 from ds3d_tf.serving.client.remote_model import RemoteModel
 from ds3d_tf.serving.client.rest import RestConnection

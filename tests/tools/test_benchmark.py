@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from ds3d_tf.benchmark.loss import plain_loss
 from ds3d_tf.benchmark.parts import network_gflop
-from ds3d_tf.benchmark.run import PARTS, Sizes, benchmark
+from ds3d_tf.benchmark.timing import Sizes
 from ds3d_tf.common import InputError
+from ds3d_tf.jobs.benchmark import PARTS, benchmark
 from ds3d_tf.model.labels import label_volume
 from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.setup import load_setup

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.evaluate import evaluate
+from ds3d_tf.evaluation.run import evaluate
 from ds3d_tf.localization.tables.tables import read_table
 
 FILES = [

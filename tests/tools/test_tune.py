@@ -114,7 +114,7 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
     ],
 )
 def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, message):
-    monkeypatch.setattr("ds3d_tf.jobs.tune.SECONDS_TO_WAIT", 0.1)
+    monkeypatch.setattr("ds3d_tf.training.search.run.SECONDS_TO_WAIT", 0.1)
     for name, value in environment.items():
         monkeypatch.setenv(f"KERASTUNER_{name if name == 'TUNER_ID' else f'ORACLE_{name}'}", value)
     with pytest.raises(InputError, match=message):
@@ -124,7 +124,7 @@ def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, m
 def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
     base = load_setup("quickstart")
     tune(base, space, tmp_path / "out", trials=1)
-    monkeypatch.setattr("ds3d_tf.jobs.tune.SECONDS_TO_WAIT", 0.1)
+    monkeypatch.setattr("ds3d_tf.training.search.run.SECONDS_TO_WAIT", 0.1)
     for name, value in (("TUNER_ID", "worker0"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
         monkeypatch.setenv(f"KERASTUNER_{name}", value)
     with pytest.raises(InputError, match=r"no chief answers at 127\.0\.0\.1:1"):

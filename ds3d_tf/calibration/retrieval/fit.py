@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from ds3d_tf.calibration.retrieval.loss import misfit, roughness, signal_and_background
 from ds3d_tf.calibration.retrieval.model import BeadStackModel
-from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, RetrievedMask
+from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px, correlations
 from ds3d_tf.optics.zernike import noll_to_nm, zernike
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, RetrievedMask
+from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
 from ds3d_tf.calibration.retrieval.stack_files import BeadStack
 from ds3d_tf.setup import Setup
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.localization.engines.network_file import NetworkFile
 
 # Raw frames [B, h, w] and, for some networks, the ranges [B, 2] of the whole frames → volume [B, 4h, 4w, D].

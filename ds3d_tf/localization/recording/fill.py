@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, ServerError
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.localization.recording.batches import Finished
-from ds3d_tf.serving.client.connection import ServerError
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames.source import FrameSource

@@ -5,55 +5,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.serving.client.errors import Connection, Refusal
 
 Result = TypeVar("Result")
 DEFAULT_PORTS = {"grpc": 8500, "grpcs": 8500, "http": 8501, "https": 8501}
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
-
-
-class ServerError(InputError):
-    """A prediction server that cannot be used: it does not answer, or refuses."""
-
-
-class Refusal(Exception):
-    """A server's answer that is none: ``temporary`` if the same request may succeed later, ``missing`` if the model
-    or its version is not there."""
-
-    def __init__(self, message: str, *, temporary: bool, missing: bool = False) -> None:
-        super().__init__(message)
-        self.temporary, self.missing = temporary, missing
-
-
-class Connection(Protocol):
-    """A way to a server; used by several threads at a time. Methods raise Refusal."""
-
-    def predict(
-        self, name: str, version: int | None, signature: str, inputs: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Return the outputs of a signature.
-
-        Args:
-            name: of the model.
-            version: of the model; None: the server's choice.
-            signature: its name.
-            inputs: an array for each input, of the signature's shape, dtype and unit.
-
-        Returns:
-            an array for each output, of the signature's shape and unit.
-        """
-
-    def version(self, name: str) -> int:
-        """Return the version of a model that the server chooses."""
-
-    def close(self) -> None:
-        """Let go of the server."""
 
 
 def open_connection(server: str, timeout_s: float, root_certificates: bytes | None = None) -> Connection:
@@ -86,13 +47,6 @@ def parse_address(server: str) -> tuple[str, str, int]:
     if not host or parts.scheme not in DEFAULT_PORTS or parts.path.strip("/") or parts.query:
         raise InputError(f"--server {server}: expected host:port (gRPC), or http://host:port (REST)")
     return parts.scheme, f"[{host}]" if ":" in host else host, port or DEFAULT_PORTS[parts.scheme]
-
-
-def sentence(message: str) -> str:
-    """Return the line of a server's error that says what is wrong, without graph nodes and stack traces."""
-    noise = ("Graph execution error", "Detected at node", "<stack traces", "[[{{", "(most recent call")
-    lines = [line.strip() for line in message.splitlines()]
-    return next((line for line in lines if line and not line.startswith(noise)), message.strip())
 
 
 class Retries:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.serving.client.connection import Refusal, sentence
+from ds3d_tf.serving.client.errors import Refusal, sentence
 
 # UNKNOWN, INTERNAL and CANCELLED are what a connection that breaks off in the middle can end in.
 _TEMPORARY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "UNKNOWN", "INTERNAL", "CANCELLED")

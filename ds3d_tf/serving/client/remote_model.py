@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, ServerError
 from ds3d_tf.localization.peaks.tiles import frames_a_step
-from ds3d_tf.serving.client.connection import Connection, Refusal, Retries, ServerError
+from ds3d_tf.serving.client.connection import Retries
+from ds3d_tf.serving.client.errors import Connection, Refusal
 from ds3d_tf.setup import Setup
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ds3d_tf.serving.client.connection import Refusal, sentence
+from ds3d_tf.serving.client.errors import Refusal, sentence
 
 _TEMPORARY = (408, 425, 429, 499, 500, 502, 503, 504)
 

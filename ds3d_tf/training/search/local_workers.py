@@ -31,8 +31,8 @@ def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
     inherited = dict(os.environ)
     # The chief trains nothing, and shall hold no memory of a GPU.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    from ds3d_tf.jobs.tune import announce, make_search
     from ds3d_tf.training.search.chief import Chief
+    from ds3d_tf.training.search.run import announce, make_search
     from ds3d_tf.training.search.search import read_outcomes
 
     address = "127.0.0.1:0"

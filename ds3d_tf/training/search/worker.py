@@ -15,7 +15,7 @@ def main(folder: str) -> int:
     """Train the chief's trials until there are no more, or until the chief is gone; return the exit code."""
     quiet_tensorflow()
     threading.Thread(target=_end_with_the_chief, daemon=True).start()
-    from ds3d_tf.jobs.tune import work
+    from ds3d_tf.training.search.run import work
 
     try:
         work(Path(folder))

@@ -12,7 +12,8 @@ from scipy.special import xlogy
 
 from ds3d_tf.calibration.retrieval.loss import misfit, roughness, signal_and_background
 from ds3d_tf.calibration.retrieval.model import BeadStackModel
-from ds3d_tf.calibration.retrieval.retrieve import RetrievalOptions, retrieve
+from ds3d_tf.calibration.retrieval.options import RetrievalOptions
+from ds3d_tf.calibration.retrieval.retrieve import retrieve
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px, correlations
 from ds3d_tf.optics.pupil import pupil_grids
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer

@@ -20,7 +20,7 @@ FROZEN = ("frame_norm", "features_*")
 @pytest.fixture(scope="module")
 def quick(quick_fit):
     """Runs without what follows the training."""
-    quick_fit.setattr("ds3d_tf.jobs.finish_run.finish_run", lambda *arguments: {})
+    quick_fit.setattr("ds3d_tf.export.finish_run.finish_run", lambda *arguments: {})
 
 
 @pytest.fixture(scope="module")

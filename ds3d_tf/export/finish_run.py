@@ -25,8 +25,8 @@ def finish_run(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if keras.backend.backend() != "tensorflow":
         return _in_a_process_with_tensorflow(folder)
+    from ds3d_tf.evaluation.run import evaluate
     from ds3d_tf.export.saved_model import export_saved_model
-    from ds3d_tf.jobs.evaluate import evaluate
     from ds3d_tf.model.files import load_model_folder
 
     best, setup, mask_rad = load_model_folder(folder)
@@ -39,7 +39,7 @@ def _in_a_process_with_tensorflow(folder: Path) -> dict[str, Any]:
     # Keras has one backend a process, and a SavedModel is TensorFlow's.
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
-        [sys.executable, "-m", "ds3d_tf.jobs.finish_run", str(folder)],
+        [sys.executable, "-m", "ds3d_tf.export.finish_run", str(folder)],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
