@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
-
-if TYPE_CHECKING:
-    from ds3d_tf.setup.setup import Setup
+from ds3d_tf.setup.sections import Sections
 
 
-def check_combinations(setup: Setup) -> list[str]:
+def check_combinations(setup: Sections) -> list[str]:
     """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
     return [*_optics(setup), *_volume(setup), *_numbers(setup)]
 
 
-def _optics(setup: Setup) -> list[str]:
+def _optics(setup: Sections) -> list[str]:
     optics, mask, volume = setup.optics, setup.mask, setup.volume
     problems = []
     if mask.size_px % 2 == 0:
@@ -52,7 +48,7 @@ def _optics(setup: Setup) -> list[str]:
     return problems
 
 
-def _volume(setup: Setup) -> list[str]:
+def _volume(setup: Sections) -> list[str]:
     volume = setup.volume
     problems = []
     if volume.z_min_um >= volume.z_max_um:
@@ -68,7 +64,7 @@ def _volume(setup: Setup) -> list[str]:
     return problems
 
 
-def _numbers(setup: Setup) -> list[str]:
+def _numbers(setup: Sections) -> list[str]:
     emitters, signal, learning, training = setup.emitters, setup.signal, setup.learning, setup.training_set
     problems = []
     low, high = emitters.count_range

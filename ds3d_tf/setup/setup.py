@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
@@ -17,28 +17,12 @@ from ds3d_tf.setup.checks import check_combinations
 from ds3d_tf.setup.messages import describe_errors
 
 
-class Setup(BaseModel):
+class Setup(sections.Sections):
     """One experiment in twelve sections; frozen, with unknown keys refused.
 
     Build it with :meth:`create`, :meth:`from_yaml`, :meth:`from_deepstorm3d` or
     :func:`ds3d_tf.setup.load_setup`; all raise InputError, one line, for a wrong value.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("unnamed", description="what people call this experiment")
-    mask: sections.MaskSection = sections.MaskSection()
-    optics: sections.OpticsSection = sections.OpticsSection()
-    volume: sections.VolumeSection = sections.VolumeSection()
-    emitters: sections.EmittersSection = sections.EmittersSection()
-    signal: sections.SignalSection = sections.SignalSection()
-    blur: sections.BlurSection = sections.BlurSection()
-    background: sections.BackgroundSection = sections.BackgroundSection()
-    read_noise: sections.ReadNoiseSection = sections.ReadNoiseSection()
-    normalization: sections.NormalizationSection = sections.NormalizationSection()
-    training_set: sections.TrainingSetSection = sections.TrainingSetSection()
-    learning: sections.LearningSection = sections.LearningSection()
-    resuming: sections.ResumingSection = sections.ResumingSection()
 
     _base_folder: Path | None = PrivateAttr(None)
     _mask_rad: np.ndarray | None = PrivateAttr(None)

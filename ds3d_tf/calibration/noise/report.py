@@ -19,6 +19,7 @@ def remarks(
     crowd: float | None,
     box: tuple[int, int, int, int] | None,
 ) -> list[str]:
+    """Return a sentence for each thing a person should look at."""
     found = []
     if setup is None:
         found.append(
@@ -50,6 +51,8 @@ def report(
     crowd: float | None,
     box: tuple[int, int, int, int] | None,
 ) -> dict[str, Any]:
+    """Return all numbers of an estimate, ready for YAML."""
+
     def pair(values: tuple[float, float]) -> list[float]:
         return [round(float(value), 3) for value in values]
 
