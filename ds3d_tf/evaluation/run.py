@@ -11,7 +11,7 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 
 if TYPE_CHECKING:
     from ds3d_tf.evaluation.truth import FrameTruth
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 
 EXAMPLE_FRAMES = 6
+EVALUATION_FILES = (
+    "metrics.json",
+    "localizations.csv",
+    "truth.csv",
+    "by_emitter_number.png",
+    "by_depth.png",
+    "errors.png",
+    "example_frames.png",
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,7 @@ def evaluate(
 
     Raises InputError for a model, frames, truth, option or output that cannot be used.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "metrics.json").is_file():
-        raise InputError(f"{out} exists and holds no evaluation; choose another name")
+    out = check_folder(out, overwrite, "evaluate")
     _check(count, emitter_count, frames, truth, label_threshold, tolerance_nm, batch_size)
 
     from ds3d_tf.evaluation.comparison import compare
@@ -107,7 +114,7 @@ def evaluate(
         **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
     names = [f"frame {index * stride + 1}" for index in range(len(shown))]
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "evaluate") as folder:
         _write(folder, figures, comparison, truths, found, shown, names, setup)
     return Evaluation(out, figures)
 

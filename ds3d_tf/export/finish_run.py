@@ -11,6 +11,7 @@ from typing import Any
 
 from ds3d_tf.common.errors import InputError
 
+EVALUATION_FOLDER = "evaluation"
 EVALUATED_FRAMES = 200
 EVALUATION_SEED = 1
 
@@ -30,9 +31,21 @@ def finish_run(folder: str | Path) -> dict[str, Any]:
     from ds3d_tf.model.files import load_model_folder
 
     best, setup, mask_rad = load_model_folder(folder)
+    _mark_older_evaluation(folder / EVALUATION_FOLDER)
     export_saved_model(best, setup, mask_rad, folder / "saved_model")
-    evaluation = evaluate(folder, folder / "evaluation", count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
+    out = folder / EVALUATION_FOLDER
+    evaluation = evaluate(folder, out, count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
     return evaluation.figures
+
+
+def _mark_older_evaluation(folder: Path) -> None:
+    """Mark the evaluation of a run that an earlier version began, so that it can be replaced."""
+    from ds3d_tf.common.outputs import mark_folder, read_marker, refuse_strangers
+    from ds3d_tf.evaluation.run import EVALUATION_FILES
+
+    if folder.is_dir() and read_marker(folder) is None:
+        refuse_strangers(folder, EVALUATION_FILES, "folder of an evaluation")
+        mark_folder(folder, "evaluate", EVALUATION_FILES)
 
 
 def _in_a_process_with_tensorflow(folder: Path) -> dict[str, Any]:

@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_folder
+from ds3d_tf.common.outputs import SAVED_MODEL_FILES, refuse_strangers
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
 from ds3d_tf.export.warmup import write_warmup_request
 from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
 from ds3d_tf.localization.peaks.tiled_peaks import localize_in_tiles
-from ds3d_tf.localization.peaks.tiles import DEFAULT_MEMORY_GB, MOST_FRAMES_A_STEP, PIXELS_A_STEP, pixels_within
+from ds3d_tf.localization.peaks.tiles import (
+    DEFAULT_MEMORY_GB,
+    MAX_FRAMES_A_STEP,
+    PIXELS_A_STEP,
+    pixels_within,
+    tile_overlap_px,
+)
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
@@ -45,11 +51,10 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
         InputError: the folder cannot be written, or holds something else.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is no SavedModel; choose another name")
+    refuse_strangers(folder, SAVED_MODEL_FILES, "SavedModel")
     size = int(np.shape(mask)[0])
     travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
-    reach = getattr(model, "reach_px", None)
+    reach = getattr(model, "receptive_radius_px", None)
     network = {
         "reach_px": None if reach is None else int(reach),
         "precisions": _precisions(model),
@@ -108,8 +113,8 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
     own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
-    reach_px = getattr(model, "reach_px", None) or _BEYOND_ANY_FRAME
-    smallest_px = max(getattr(model, "reach_px", None) or 1, 1)
+    receptive_radius_px = getattr(model, "receptive_radius_px", None) or _BEYOND_ANY_FRAME
+    min_px = max(getattr(model, "receptive_radius_px", None) or 1, 1)
     has_bfloat16 = "bfloat16" in _precisions(model)
 
     network = FusedNetwork(model) if has_bfloat16 else _PlainNetwork(model)
@@ -124,7 +129,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def volume(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"volume": self.network(normalize(check_frames(frames, smallest_px), setup.normalization))}
+            return {"volume": self.network(normalize(check_frames(frames, min_px), setup.normalization))}
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def serving_default(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -167,7 +172,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
             tile: tf.Tensor = tf.constant([0, 0], tf.int32),  # noqa: B008
             bfloat16: tf.Tensor = tf.constant(False),  # noqa: B008
         ) -> dict[str, tf.Tensor]:
-            frames = check_frames(frames, smallest_px)
+            frames = check_frames(frames, min_px)
             return self._localize(frames, threshold, radius, tile, tf.shape(frames)[0], bfloat16)
 
         @tf.function(
@@ -182,9 +187,9 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
         def volume_part(
             self, frames: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, bfloat16: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            first = tf.maximum(tf.stack([rows[0], columns[0]]) - reach_px, 0)
-            normalized = normalize(check_frames(frames, smallest_px), setup.normalization)
-            part = normalized[:, first[0] : rows[1] + reach_px, first[1] : columns[1] + reach_px]
+            first = tf.maximum(tf.stack([rows[0], columns[0]]) - receptive_radius_px, 0)
+            normalized = normalize(check_frames(frames, min_px), setup.normalization)
+            part = normalized[:, first[0] : rows[1] + receptive_radius_px, first[1] : columns[1] + receptive_radius_px]
             inner = [VOXELS_PER_PIXEL * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
             volume = self._in_precision(
                 part,
@@ -199,16 +204,16 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
 
         def _within_memory(self, frames: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> dict[str, tf.Tensor]:
             # A server must not die of a request: however many and large the frames are, memory stays bounded.
-            frames = check_frames(frames, smallest_px)
+            frames = check_frames(frames, min_px)
             shape = tf.shape(frames)
             pixels = tf.maximum(shape[1] * shape[2], 1)
-            together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MOST_FRAMES_A_STEP)
+            together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MAX_FRAMES_A_STEP)
             # The steps and tiles of a Localizer with as much memory, so that positions are equal to the last digit.
             most = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
-            halo_px = reach_px + -(-tf.where(radius >= 0, radius, own_radius) // VOXELS_PER_PIXEL)
-            whole = tf.logical_or(pixels <= most, reach_px == _BEYOND_ANY_FRAME)
+            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius))
+            whole = tf.logical_or(pixels <= most, receptive_radius_px == _BEYOND_ANY_FRAME)
             tile = tf.cond(
-                whole, lambda: tf.zeros([2], tf.int32), lambda: graph_tile_size(shape[1], shape[2], halo_px, most)
+                whole, lambda: tf.zeros([2], tf.int32), lambda: graph_tile_size(shape[1], shape[2], overlap_px, most)
             )
             return self._localize(frames, threshold, radius, tile, together, tf.constant(False))
 
@@ -254,7 +259,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
                 normalize(frames, setup.normalization),
                 lambda part, use: self._in_precision(part, bfloat16, use),
                 (tile[0], tile[1]),
-                reach_px,
+                receptive_radius_px,
                 tf.where(threshold >= 0, threshold, own_threshold),
                 tf.where(radius >= 0, radius, own_radius),
                 learning.keep_single_z,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def design_mask(
 
     Raises InputError for a number out of range, a mask that cannot be read, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "design.yaml").is_file():
-        raise InputError(f"{out} exists and is no output of this command; choose another name")
+    out = check_folder(out, overwrite, "design-mask")
     for name, number, least in (
         ("lowest", lowest_mode, 4),
         ("highest", highest_mode, lowest_mode),
@@ -96,6 +94,6 @@ def design_mask(
     ones = np.ones(SHOWN_HEIGHTS)
     at = np.stack([0 * shown, 0 * shown, shown], axis=1)
     images = renderer.psf(at, conditions.photons * ones, conditions.blur_sigma_px * ones).numpy()
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "design-mask") as folder:
         write_design(folder, setup, conditions, options, designed, z_um, bounds, images)
     return {name: bound_figures(bound) for name, bound in bounds.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def estimate_noise(
     Raises InputError for a recording too short, too dense or without emitters to estimate from, a box outside the
     frames, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / SECTIONS).is_file():
-        raise InputError(f"{out} exists and was not written by this command; choose another name")
+    out = check_folder(out, overwrite, "estimate-noise")
     if seed < 0:
         raise InputError(f"--seed {seed}: expected 0 or more")
 
@@ -122,7 +120,7 @@ def estimate_noise(
         if setup.normalization.kind == "factors":
             sections["normalization"] = normalization_section([tile.pixels for tile in tiles])
     remarks = noise_report.remarks(setup, noise, signal, crowd, box)
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "estimate-noise") as folder:
         draw_where(folder / "where.png", tiles, _shown_pixels(box), noise, signal, search)
         _write_yaml(folder / SECTIONS, sections)
         Setup.from_yaml((folder / SECTIONS).read_text("utf-8"), where=SECTIONS)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import whole_folder
-from ds3d_tf.common.outputs import MODEL_FILES, writable_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.setup import Setup
 
 GRIDS = ("pixel_area", "half_pixel_shifted")
@@ -79,7 +78,7 @@ def import_weights(
     Raises InputError if the weights cannot be read or are of another network, do not fit the setup, or localize too
     badly with it to tell dilation and grid, or if the output exists or cannot be written.
     """
-    out = writable_folder(out, overwrite, MODEL_FILES, "model folder")
+    out = check_folder(out, overwrite, "import-weights")
     if max_dilation not in (None, *DILATIONS):
         raise InputError(f"--dilation {max_dilation}: expected 16 or 4")
     if grid not in (None, *GRIDS):
@@ -122,7 +121,7 @@ def import_weights(
         else:
             _refuse_failure(found[max_dilation], setup, str(weights))
     setup = setup.replace({"volume.grid": grid, "learning.max_dilation": max_dilation})
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "import-weights") as folder:
         save_model_folder(folder, model, setup, mask_rad)
         export_saved_model(model, setup, mask_rad, folder / "saved_model")
         write_card(folder)

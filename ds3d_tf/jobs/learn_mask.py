@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.outputs import writable_folder
+from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
 from ds3d_tf.training.run_folder.resumed import resumed_run
@@ -27,7 +26,7 @@ PICTURES = "pictures"
 FILM = "film.gif"
 FIGURE = "learned.png"
 OWN_FILES = frozenset(
-    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, PICTURES, FILM, FIGURE, "model.keras"}
+    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, f"{PICTURES}/*.png", FILM, FIGURE, "model.keras"}
     | {"best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz"}
 )
 CURVE_HEIGHTS = 21
@@ -100,7 +99,7 @@ def learn_mask(
     elif setup is None:
         raise InputError("--setup is missing; only a run that is resumed has one in its folder")
     else:
-        out = writable_folder(out, overwrite, OWN_FILES, "folder of a learned mask")
+        out = check_folder(out, overwrite, "learn-mask")
 
     import tensorflow as tf
 
@@ -122,9 +121,8 @@ def learn_mask(
     # The renderer's loop over emitters has no fixed length, which XLA asks for.
     compile_network(model, setup, jit_compile=False, grid=replace(VoxelGrid.from_setup(setup), voxels_per_pixel=1))
     if start is None:
-        if out.exists():
-            shutil.rmtree(out)
-        _write_start(out, setup, start_rad)
+        with new_folder(out, "learn-mask", OWN_FILES) as folder:
+            _write_start(folder, setup, start_rad)
     try:
         outcome = fit(
             model,
@@ -147,9 +145,10 @@ def learn_mask(
     finally:
         nothing = not (out / "model.keras").is_file()
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
-            shutil.rmtree(out)
+            remove_output(out)
     if nothing:
-        shutil.rmtree(out, ignore_errors=True)
+        if start is None:
+            remove_output(out)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
     if not (out / MASK_FILE).is_file():
         write_mask(out / MASK_FILE, model)

@@ -17,6 +17,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.localization.recording.batches import Work, check_dask, localized_by_dask, localized_here
 from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 
@@ -57,11 +58,11 @@ def localize(
     out = refuse_existing(out, overwrite)
     check_table_name(out)
     figures = out.with_name(f"{out.stem}_plots") if plots else None
-    for path in (companion_file(out), figures):
-        if path is not None:
-            refuse_existing(path, overwrite)
-    if figures is not None and figures.is_dir() and any(path.suffix != ".png" for path in figures.iterdir()):
-        raise InputError(f"{figures} exists and holds more than figures; choose another name")
+    companion = companion_file(out)
+    if companion is not None:
+        refuse_existing(companion, overwrite)
+    if figures is not None:
+        check_folder(figures, overwrite, "localize")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch {batch_size}: expected 1 or more")
     if precision not in ("float32", "bfloat16"):
@@ -131,7 +132,6 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
     """Draw the first frames with their localizations; of a single frame also the scatter and its regeneration."""
     import pandas as pd
 
-    from ds3d_tf.common.files import whole_folder
     from ds3d_tf.localization import plots
     from ds3d_tf.localization.regenerate import regenerate
     from ds3d_tf.localization.tables.tables import from_table
@@ -139,7 +139,7 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
     setup, names = localizer.setup, []
     first_frames = itertools.islice(_readable(source), PLOTTED_FRAMES)
     table = pd.read_csv(rows_file)
-    with whole_folder(folder) as temporary:
+    with output_folder(folder, True, "localize") as temporary:
         for index, frame in first_frames:
             rows = table[table["frame"] == index + 1]
             _, xyz_um, confidence = from_table(rows, source.shape, setup)
@@ -149,7 +149,7 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
             if len(source) == 1:
                 names += ["scatter.png", "regenerated.png"]
                 plots.plot_scatter(temporary / "scatter.png", xyz_um, confidence, setup, title)
-                again = regenerate(frame, xyz_um, setup, localizer.mask)
+                again = regenerate(frame, xyz_um, setup, localizer.mask_rad)
                 plots.plot_regenerated(temporary / "regenerated.png", frame, again, setup)
     return [folder / name for name in names]
 

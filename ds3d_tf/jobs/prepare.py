@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
 from ds3d_tf.common.interrupt import PatientInterrupt
+from ds3d_tf.common.outputs import check_folder, output_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -61,9 +61,7 @@ def prepare(
 
     Raises InputError for a recording that is too short, damaged or constant, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not ((out / PREPARED).is_file() and (out / MINIMUM).is_file()):
-        raise InputError(f"{out} exists and was not written by this command; choose another name")
+    out = check_folder(out, overwrite, "prepare")
 
     import tifffile
     import yaml
@@ -83,7 +81,7 @@ def prepare(
     if unknown:
         raise InputError(f"--skip {unknown[0]}: frames are numbered 1 to {len(source)}")
     given = read_minimum(minimum, source.shape) if minimum is not None else None
-    with PatientInterrupt() as interrupt, whole_folder(out) as folder:
+    with PatientInterrupt() as interrupt, output_folder(out, overwrite, "prepare") as folder:
 
         def watch(name: str) -> Callable[[int], None]:
             task = progress.add_task(name, total=len(source)) if progress else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def retrieve_mask(
 
     Raises InputError for a wrong option, a stack that cannot be used, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
+    out = check_folder(out, overwrite, "retrieve-mask")
     choices: dict[str, tuple[str | None, tuple[str, ...]]] = {
         "model": (model, ("scalar", "vectorial")),
         "polarization": (polarization, POLARIZATIONS),
@@ -106,7 +106,7 @@ def retrieve_mask(
         watch.finish(result.steps)
         tried.append((variant, result))
     setup, result = min(tried, key=lambda pair: pair[1].misfit)
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "retrieve-mask") as folder:
         write_retrieval(folder, stack, setup, bead_height_um, options, result)
     return setup, result
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.setup import Setup
 
 
@@ -43,14 +43,12 @@ def simulate(
     seed = setup.training_set.seed if seed is None else seed
     if seed < 0:
         raise InputError(f"--seed {seed}: expected 0 or more")
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "truth.csv").is_file():
-        raise InputError(f"{out} exists and is no data set of this command; choose another name")
+    out = check_folder(out, overwrite, "simulate")
 
     from ds3d_tf.simulation.dataset import TRUTH, write_dataset
     from ds3d_tf.simulation.preview import save_preview
 
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "simulate") as folder:
         with console.progress() as bar:
             task = bar.add_task("simulating", total=count)
             first = write_dataset(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.outputs import RUN_FILES, writable_folder
+from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
 from ds3d_tf.setup import Setup
 from ds3d_tf.training.run_folder.resumed import resumed_run
 from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
@@ -95,7 +95,7 @@ def train(
         if setup is None:
             raise InputError("--setup is missing; only a run that is resumed has one in its folder")
         if devices != "workers" or read_workers().is_chief:
-            out = writable_folder(out, overwrite, RUN_FILES, "run folder")
+            out = check_folder(out, overwrite, "train")
     _check(setup)
     where = open_devices(devices, on_wait)
     check_batches(setup, where)
@@ -110,6 +110,7 @@ def train(
     from ds3d_tf.training import compile_network, examples, fit
     from ds3d_tf.training.callbacks.tensorboard import LOGS_FOLDER, TensorBoardLog
     from ds3d_tf.training.matched_score import matched_score
+    from ds3d_tf.training.run_folder.files import RUN_FILES
     from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch
 
     if deterministic:
@@ -131,9 +132,8 @@ def train(
         # Every worker does the same, so that none waits for another; only the first one's files are kept.
         out = Path(tempfile.mkdtemp())
     if start is None:
-        if out.exists():
-            shutil.rmtree(out)
-        save_setup_and_mask(out, setup, mask_rad)
+        with new_folder(out, "train", RUN_FILES) as folder:
+            save_setup_and_mask(folder, setup, mask_rad)
     begin_stretch(out, start.epoch if start else 0, this_machine())
     write_card(out)
     judged = data.validation if where.count == 1 else examples(setup).validation
@@ -164,12 +164,13 @@ def train(
     finally:
         nothing = not (out / "model.keras").is_file()
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
-            shutil.rmtree(out)
+            remove_output(out)
     if not where.is_chief:
         shutil.rmtree(out, ignore_errors=True)
         return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, {})
     if nothing:
-        shutil.rmtree(out, ignore_errors=True)
+        if start is None:
+            remove_output(out)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     end_stretch(out, outcome.ended, len(outcome.rows))

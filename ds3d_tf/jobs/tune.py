@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.common.outputs import writable_folder
+from ds3d_tf.common.outputs import check_folder, new_folder
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.search_space import load_space
 from ds3d_tf.training.search import run as search_run
@@ -126,12 +125,11 @@ def _begin(out: Path, plan: SearchPlan, setup: Setup, overwrite: bool) -> None:
         if stored.trials != plan.trials:
             plan.write(out)
         return
-    out = writable_folder(out, overwrite, SEARCH_FILES, "search folder")
+    out = check_folder(out, overwrite, "tune")
     mask_rad = load_mask(setup)
-    if out.exists():
-        shutil.rmtree(out)
-    save_setup_and_mask(out, setup, mask_rad)
-    plan.write(out)
+    with new_folder(out, "tune", SEARCH_FILES) as folder:
+        save_setup_and_mask(folder, setup, mask_rad)
+        plan.write(folder)
 
 
 def _check_same(stored: SearchPlan, plan: SearchPlan, out: Path) -> None:

@@ -14,13 +14,26 @@ from ds3d_tf.common.files import whole_file
 from ds3d_tf.model.files import MASK_FILE, SETUP_FILE
 from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.setup.search_space import Dimension, changed_setup, read_space
+from ds3d_tf.training.run_folder.files import RUN_FILES
 
 SEARCH_FILE = "search.json"
 TABLE_FILE = "trials.csv"
 FIGURE_FILE = "parallel_coordinates.png"
 BEST_FILE = "best.yaml"
 OBJECTIVES = {"matched_jaccard": "matched Jaccard index", "val_loss": "validation loss"}
-SEARCH_FILES = frozenset({SETUP_FILE, MASK_FILE, SEARCH_FILE, TABLE_FILE, FIGURE_FILE, BEST_FILE, "trials", "logs"})
+SEARCH_FILES = (
+    SETUP_FILE,
+    MASK_FILE,
+    SEARCH_FILE,
+    TABLE_FILE,
+    FIGURE_FILE,
+    BEST_FILE,
+    "logs/worker_*.log",
+    "trials/*.json",
+    "trials/trial_*/*.json",
+    "trials/trial_*/traceback.txt",
+    *(f"trials/trial_*/run/{name}" for name in RUN_FILES),
+)
 # A network's outcome is comparable by its loss only if these alone differ.
 _SAME_LOSS = ("learning", "training_set")
 FIGURES = (
