@@ -52,8 +52,7 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
     """
     folder = Path(folder)
     refuse_strangers(folder, SAVED_MODEL_FILES, "SavedModel")
-    size = int(np.shape(mask)[0])
-    travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
+    travelling = setup.with_mask(mask, MASK_FILE)
     reach = getattr(model, "receptive_radius_px", None)
     network = {
         "reach_px": None if reach is None else int(reach),

@@ -129,9 +129,8 @@ def estimate_noise(
         if setup is not None:
             from ds3d_tf.optics.masks import load_mask
 
-            changes = {"name": f"{setup.name}, estimated noise", "mask.source": "mask.npy", "mask.zernike_rad": {}}
-            values = setup.replace({**changes, **as_changes(sections)}).model_dump()
-            complete = Setup.create(values, where="estimated setup", mask_rad=load_mask(setup))
+            changes = {"name": f"{setup.name}, estimated noise", **as_changes(sections)}
+            complete = setup.with_mask(load_mask(setup)).replace(changes)
             complete.save(folder / "setup.yaml")
             report["comparison"] = _compare(folder / "comparison.png", tiles, complete, crowd or 0.0, seed)
         _write_yaml(folder / REPORT, report)

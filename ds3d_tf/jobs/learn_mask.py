@@ -167,9 +167,7 @@ def _checked(setup: Setup) -> Setup:
 
 def _write_start(out: Path, setup: Setup, start_rad: np.ndarray) -> None:
     """Write the setup of the run, with the mask it starts from beside it."""
-    changes = {"mask.source": START_FILE, "mask.size_px": len(start_rad), "mask.zernike_rad": {}}
-    own = Setup.create(setup.replace(changes).model_dump(), where="setup", mask_rad=start_rad)
-    own.save(out / SETUP_FILE)
+    setup.with_mask(start_rad, START_FILE).save(out / SETUP_FILE)
 
 
 def localization_setup(setup: Setup, mask_rad: np.ndarray) -> Setup:
@@ -184,15 +182,12 @@ def localization_setup(setup: Setup, mask_rad: np.ndarray) -> Setup:
     usual = LearningSection()
     changes: dict[str, Any] = {
         "name": f"{setup.name}, learned mask",
-        "mask.source": MASK_FILE,
-        "mask.size_px": len(mask_rad),
-        "mask.zernike_rad": {},
         "mask.learn": False,
         "learning.batch_size": min(setup.learning.batch_size, usual.batch_size),
     }
     for name in ("scaling_factor", "peak_threshold", "peak_radius_voxels"):
         changes[f"learning.{name}"] = getattr(usual, name)
-    return Setup.create(setup.replace(changes).model_dump(), where="setup", mask_rad=mask_rad)
+    return setup.with_mask(mask_rad, MASK_FILE).replace(changes)
 
 
 def _finish(out: Path, setup: Setup, start_rad: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,7 @@ from ds3d_tf.optics.crlb import bound_variances, fisher_information, image_deriv
 from ds3d_tf.optics.crlb_curve import Conditions
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike, zernike_phase
+from ds3d_tf.setup import Setup
 
 LOWEST_MODE = 4  # piston and tilts change no precision
 
@@ -91,7 +92,7 @@ def mean_bound_nm(renderer: Any, mask_rad: tf.Tensor, z_um: np.ndarray, conditio
 
 
 def design(
-    setup: Any,
+    setup: Setup,
     conditions: Conditions,
     options: DesignOptions | None = None,
     *,

@@ -125,7 +125,7 @@ class Setup(sections.Sections):
             elif isinstance(values.get(section, {}), dict):
                 values.setdefault(section, {})[field] = value
             else:
-                raise InputError(f"{path}: `{section}` is no section; sections are {', '.join(section_names())}")
+                raise InputError(f"{path}: `{section}` is not a section; sections are {', '.join(section_names())}")
         same_mask = not {"mask", "mask.source"} & changes.keys()
         return Setup.create(
             values,
@@ -134,6 +134,23 @@ class Setup(sections.Sections):
             mask_rad=self._mask_rad if same_mask else None,
             mask_substitute=self._mask_substitute if same_mask else None,
         )
+
+    def with_mask(self, mask_rad: np.ndarray, file: str = "mask.npy") -> Setup:
+        """Return a checked copy that carries a mask in memory; :meth:`save` writes the mask beside the YAML file.
+
+        The array is the whole mask, so Zernike terms that would be added to it are removed.
+
+        Args:
+            mask_rad: float ``[N, N]`` (rows along y, columns along x), phase mask, radians.
+            file: file name of the mask, for ``mask.source``.
+
+        Raises InputError if the optics do not allow a mask of this size.
+        """
+        mask_rad = np.asarray(mask_rad, np.float64)
+        changes = {"mask.source": file, "mask.size_px": int(mask_rad.shape[0]), "mask.zernike_rad": {}}
+        setup = self.replace(changes)
+        setup._mask_rad = mask_rad
+        return setup
 
     def save(self, path: str | Path) -> None:
         """Write the setup as YAML, with its mask beside it if it carries one in memory.

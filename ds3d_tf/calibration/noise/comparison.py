@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.setup import Setup
+
 COMPARED_FRAMES = 8
 PERCENTILES = (1, 50, 99, 99.9)
 
@@ -32,7 +34,7 @@ def radial_power(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return (np.arange(rings) + 0.5) * 0.5 / rings, total / number
 
 
-def simulated_like(setup: Any, tile_shape: tuple[int, int], emitters: int, seed: int) -> np.ndarray:
+def simulated_like(setup: Setup, tile_shape: tuple[int, int], emitters: int, seed: int) -> np.ndarray:
     """Return frames of the setup's emitters and noise: float32 ``[F, H, W]``, counts.
 
     Args:

@@ -8,11 +8,12 @@ along, so that the grid of heights and whole pixels may be coarse.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
+
+from ds3d_tf.setup import Setup
 
 HEIGHT_STEP_UM = 0.15
 LARGEST_HALF_SIZE_PX = 30
@@ -68,7 +69,7 @@ class EmitterSearch:
     Raises InputError if the setup's mask cannot be used.
     """
 
-    def __init__(self, setup: Any, frame_shape: tuple[int, int]) -> None:
+    def __init__(self, setup: Setup, frame_shape: tuple[int, int]) -> None:
         self.frame_shape = frame_shape
         self._pixel_um = setup.optics.pixel_um
         self._z_um, self._images = _images_and_derivatives(setup)
@@ -185,7 +186,7 @@ class EmitterSearch:
         return row, column, height
 
 
-def _images_and_derivatives(setup: Any) -> tuple[np.ndarray, np.ndarray]:
+def _images_and_derivatives(setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     """Return heights ``[Z]`` (µm) and ``[Z, 4, h, h]``: an emitter's image and its derivatives in x, y, z (1/µm)."""
     import tensorflow as tf
 

@@ -16,6 +16,7 @@ from ds3d_tf.calibration.retrieval.model import BeadStackModel
 from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px, correlations
 from ds3d_tf.optics.zernike import noll_to_nm, zernike
+from ds3d_tf.setup.sections import OpticsSection
 
 # Fractions of the pupil's diameter over which the gradient is smoothed, from coarse to fine.
 COARSE_TO_FINE = (0.037, 0.028, 0.020, 0.013, 0.007)
@@ -46,7 +47,7 @@ class RetrievalFit:
     """
 
     model: BeadStackModel
-    optics: Any
+    optics: OpticsSection
     stack: np.ndarray
     nfp_um: np.ndarray
     options: RetrievalOptions

@@ -17,17 +17,14 @@ SHOWN_SLICES = 6
 def retrieved_setup(setup: Setup, result: RetrievedMask) -> Setup:
     """Return the setup with the retrieved mask, blur and focus offset in it; it carries the mask as ``mask.npy``."""
     blur = result.blur_sigma_px
-    changed = setup.replace(
+    return setup.with_mask(result.mask_rad).replace(
         {
             "name": f"{setup.name}, retrieved mask",
-            "mask.source": "mask.npy",
-            "mask.zernike_rad": {},
             "mask.learn": False,
             "volume.focus_um": round(setup.volume.focus_um + result.focus_offset_um, 4),
             "blur.sigma_range_px": [round(0.9 * blur, 3), round(1.1 * blur, 3)],
         }
     )
-    return Setup.create(changed.model_dump(), where="retrieved setup", mask_rad=result.mask_rad)
 
 
 def retrieval_report(

@@ -8,7 +8,6 @@ fine, and a weak prior on the phase's curvature stands where the stack says noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,13 @@ from ds3d_tf.calibration.retrieval.fit import RetrievalFit
 from ds3d_tf.calibration.retrieval.loss import LIKELIHOODS
 from ds3d_tf.calibration.retrieval.model import BeadStackModel
 from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
+from ds3d_tf.setup.sections import OpticsSection
 
 
 def retrieve(
     stack: np.ndarray,
     nfp_um: np.ndarray,
-    optics: Any,
+    optics: OpticsSection,
     mask_size_px: int,
     *,
     bead_height_um: float = 0.0,
