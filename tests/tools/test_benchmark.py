@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ds3d_tf.benchmark.loss import plain_loss
-from ds3d_tf.benchmark.parts import network_gflop
+from ds3d_tf.benchmark.sections import network_gflop
 from ds3d_tf.benchmark.timing import Sizes
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.benchmark import PARTS, benchmark

@@ -53,7 +53,7 @@ def space(tmp_path, monkeypatch):
 def test_table_figure_and_best_setup(space, tmp_path):
     base = load_setup("quickstart")
     tuned = tune(base, space, tmp_path / "out", trials=5, epochs=3, seed=2)
-    assert {path.name for path in tuned.folder.iterdir()} == {
+    assert {path.name for path in tuned.folder.iterdir() if path.name != ".ds3d.json"} == {
         *("best.yaml", "mask.npy", "parallel_coordinates.png", "search.json", "setup.yaml", "trials", "trials.csv")
     }
     table = pd.read_csv(tuned.folder / "trials.csv")
@@ -92,7 +92,7 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
     assert len(tune(base, space, tmp_path / "out", trials=1, seed=1, overwrite=True).rows) == 1
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").touch()
-    with pytest.raises(InputError, match="is no search folder"):
+    with pytest.raises(InputError, match="was not written by `ds3d tune`"):
         tune(base, space, tmp_path / "thesis", overwrite=True)
 
 
