@@ -58,8 +58,8 @@ def jobs_page() -> str:
     lines = [
         "# `ds3d_tf.jobs`",
         "",
-        "The functions behind the commands: `ds3d train` calls `ds3d_tf.jobs.train.train`. Each takes what the command's",
-        "options say as arguments, writes the same files and returns what it found.",
+        "The functions behind the commands: `ds3d train` calls `ds3d_tf.jobs.train.train`. Each takes the command's",
+        "options as arguments, writes the same files and returns its result.",
         "",
     ]
     for file in sorted((PACKAGE / "jobs").glob("[a-z]*.py")):
@@ -68,7 +68,9 @@ def jobs_page() -> str:
 
 
 def _rooms() -> list[str]:
-    return [room for room in ROOMS if public_names(PACKAGE / room / "__init__.py", f"ds3d_tf.{room}")]
+    """Return the rooms that there are and that hand on names."""
+    faces = {room: PACKAGE / room / "__init__.py" for room in ROOMS}
+    return [room for room, init in faces.items() if init.is_file() and public_names(init, f"ds3d_tf.{room}")]
 
 
 def on_config(config: Any) -> Any:
