@@ -35,7 +35,8 @@ class Comparison:
     @property
     def error_nm(self) -> np.ndarray:
         """Localization minus emitter of each pair: float64 ``[P, 3]`` (x, y, z), nm."""
-        return (self.found_um[self.pairs[:, 1]] - self.truth_um[self.pairs[:, 0]]) * 1000
+        error: np.ndarray = (self.found_um[self.pairs[:, 1]] - self.truth_um[self.pairs[:, 0]]) * 1000
+        return error
 
 
 def compare(

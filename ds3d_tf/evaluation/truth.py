@@ -32,7 +32,8 @@ class FrameTruth:
     @property
     def targets_um(self) -> np.ndarray:
         """The emitters that should be found: float64 ``[T, 3]`` (x, y, z), µm."""
-        return self.xyz_um[self.labelled]
+        targets: np.ndarray = self.xyz_um[self.labelled]
+        return targets
 
 
 def bright_enough(photons: np.ndarray, label_threshold: float | None) -> np.ndarray:

@@ -213,17 +213,20 @@ def _read_mat(path: Path) -> np.ndarray:
     if len(variables) != 1:
         found = ", ".join(sorted(variables)) or "none"
         raise InputError(f"mask {path}: expected one variable, got {len(variables)} ({found})")
-    return next(iter(variables.values()))
+    array: np.ndarray = next(iter(variables.values()))
+    return array
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    array: np.ndarray = np.load(path, allow_pickle=False)
+    return array
 
 
 def _read_tif(path: Path) -> np.ndarray:
     import tifffile
 
-    return tifffile.imread(path)
+    array: np.ndarray = tifffile.imread(path)
+    return array
 
 
 _READERS = {".mat": _read_mat, ".npy": _read_npy, ".tif": _read_tif, ".tiff": _read_tif}
