@@ -108,14 +108,14 @@ def time_localization(
         with contextlib.suppress(InputError):  # a model without it
             localizers["bfloat16"] = Localizer(model, memory_gb=math.inf, precision="bfloat16")
     setup = localizers["float32"].setup
-    size = max(sizes.frame_px, localizers["float32"].reach_px)
+    size = max(sizes.frame_px, localizers["float32"].receptive_radius_px)
     image = np.random.default_rng(SEED).uniform(0, 300, (1, size, size)).astype(np.float32)
     raw = tf.constant(image)
     timings: list[Timing] = []
     gflop, limit = network_gflop(setup, size), yardsticks["matmul_float32_gflops"]
     what = f"{size}×{size}, D = {setup.volume.depth_voxels}"
     for precision, localizer in localizers.items():
-        seconds = median_seconds(partial(localizer.predict, raw), sizes.repeats)
+        seconds = median_seconds(partial(localizer.volume, raw), sizes.repeats)
         ratios = {"GFLOP/s": gflop / seconds, "of the matrix product": gflop / seconds / limit}
         if precision != "float32":
             ratios = {"GFLOP/s": gflop / seconds, "times faster than float32": timings[0].seconds / seconds}

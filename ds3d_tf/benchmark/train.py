@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ds3d_tf.benchmark.parts import SEED, time_simulation
 from ds3d_tf.benchmark.plain_loss import plain_loss
+from ds3d_tf.benchmark.sections import SEED, time_simulation
 from ds3d_tf.benchmark.timing import Sizes, Timing, median_seconds
 from ds3d_tf.setup import Setup
 

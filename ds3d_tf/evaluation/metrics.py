@@ -9,7 +9,7 @@ import numpy as np
 
 from ds3d_tf.evaluation.comparison import Comparison
 
-_MOST_NUMBER_GROUPS = 8
+_MAX_NUMBER_GROUPS = 8
 _DEPTH_GROUPS = 8
 
 
@@ -71,10 +71,10 @@ def _select(comparison: Comparison, truth: np.ndarray, found: np.ndarray) -> dic
 def _by_emitter_number(comparison: Comparison) -> list[dict[str, Any]]:
     numbers, jaccard = comparison.emitter_number, frame_jaccard(comparison)
     different = np.unique(numbers)
-    if len(different) <= _MOST_NUMBER_GROUPS:
+    if len(different) <= _MAX_NUMBER_GROUPS:
         groups = [(number, number) for number in different]
     else:
-        edges = np.unique(np.round(np.linspace(different[0], different[-1] + 1, _MOST_NUMBER_GROUPS + 1)).astype(int))
+        edges = np.unique(np.round(np.linspace(different[0], different[-1] + 1, _MAX_NUMBER_GROUPS + 1)).astype(int))
         groups = [(low, high - 1) for low, high in itertools.pairwise(edges)]
     result = []
     for low, high in groups:

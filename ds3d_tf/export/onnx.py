@@ -36,7 +36,7 @@ def export_onnx(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | Path
     graph = onnx.load(str(file))
     _tidy(graph)
     onnx.save(graph, str(file))
-    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.reach_px))
+    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.receptive_radius_px))
     written.write()
     return written
 

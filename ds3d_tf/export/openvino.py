@@ -29,6 +29,6 @@ def export_openvino(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | 
     network = portable_network(model, setup)
     with silent_unless_it_fails():
         network.export(str(file), format="openvino", verbose=False)
-    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.reach_px))
+    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.receptive_radius_px))
     written.write()
     return written

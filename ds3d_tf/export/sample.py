@@ -14,7 +14,7 @@ from ds3d_tf.simulation.dataset import truth_table
 from ds3d_tf.simulation.stream import simulate_frames
 
 FRAMES_TIFF, FRAMES_NUMPY, TABLE, TRUTH = "frames.tif", "frames.npy", "localizations.csv", "truth.csv"
-_LARGEST_INTEGER = np.iinfo(np.uint16).max
+_MAX_INTEGER = np.iinfo(np.uint16).max
 
 
 def write_sample(
@@ -41,7 +41,7 @@ def write_sample(
         frames = list(simulated.frames)
         truth_table(simulated).to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
     stack = np.stack([np.asarray(frame, np.float32) for frame in frames])
-    if stack.min() >= 0 and stack.max() <= _LARGEST_INTEGER:
+    if stack.min() >= 0 and stack.max() <= _MAX_INTEGER:
         stack = np.rint(stack).astype(np.uint16)
     tifffile.imwrite(folder / FRAMES_TIFF, stack, photometric="minisblack")
     np.save(folder / FRAMES_NUMPY, stack)

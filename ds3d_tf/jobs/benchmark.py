@@ -54,7 +54,7 @@ def benchmark(
 
     Raises InputError for an unknown part, or a model, recording or output that cannot be used.
     """
-    from ds3d_tf.benchmark import parts as benchmark_parts
+    from ds3d_tf.benchmark import sections as benchmark_sections
     from ds3d_tf.benchmark import train as benchmark_train
 
     unknown = sorted(set(parts) - {*PARTS, "all"})
@@ -75,15 +75,15 @@ def benchmark(
     timings: list[Timing] = []
     for part in chosen:
         if part == "simulate":
-            timings += benchmark_parts.time_simulation(setup, sizes, yardsticks)
+            timings += benchmark_sections.time_simulation(setup, sizes, yardsticks)
         elif part == "loss":
-            timings += benchmark_parts.time_loss(setup, sizes)
+            timings += benchmark_sections.time_loss(setup, sizes)
         elif part == "train":
             timings += benchmark_train.time_training(setup, sizes, yardsticks)
         elif part == "localize":
-            timings += benchmark_parts.time_localization(setup, sizes, yardsticks, model, frames)
+            timings += benchmark_sections.time_localization(setup, sizes, yardsticks, model, frames)
         else:
-            timings += benchmark_parts.time_peaks(setup, sizes)
+            timings += benchmark_sections.time_peaks(setup, sizes)
     settings = {"setup": setup.name, "depth_voxels": setup.volume.depth_voxels, **asdict(sizes)}
     result = Benchmark(describe_machine(), settings, yardsticks, timings)
     if out is not None:

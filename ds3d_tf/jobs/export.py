@@ -138,12 +138,12 @@ def _network_file(parts: _Parts, to: str, out: Path, tile_px: tuple[int, int] | 
     from ds3d_tf.localization.engines import network_file as network_files
 
     write = _writer(to, parts.weights, tile_px)
-    names = [*network_files.parts(out), network_files.description_file(out)]
+    names = [*network_files.network_files(out), network_files.description_file(out)]
     with whole_files(names) as temporary:
         file = write(parts.model, parts.setup, parts.mask_rad, temporary / out.name)
         agreement = _timed(parts, file.path, parts.agreement(file.path))
         replace(file, agreement=agreement.facts()).write()
-    return Exported(out, to, parts.weights, _megabytes(network_files.parts(out)), agreement)
+    return Exported(out, to, parts.weights, _megabytes(network_files.network_files(out)), agreement)
 
 
 def _writer(to: str, weights: str, tile_px: tuple[int, int] | None) -> Callable[..., Any]:
@@ -171,7 +171,10 @@ def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
 
     engine = open_network_engine(path)
     volume = parts.setup.volume
-    size = engine.size_px or (max(volume.height_px, engine.reach_px), max(volume.width_px, engine.reach_px))
+    size = engine.size_px or (
+        max(volume.height_px, engine.receptive_radius_px),
+        max(volume.width_px, engine.receptive_radius_px),
+    )
     frame = np.resize(parts.frames[0], size)[np.newaxis]
     ranges = np.array([[frame.min(), frame.max()]], np.float32)
     network = portable_network(parts.model, parts.setup)
@@ -216,7 +219,7 @@ def _bioimageio(parts: _Parts, out: Path) -> Exported:
         parts.setup,
         parts.mask_rad,
         parts.memory_gb,
-        parts.model.reach_px,
+        parts.model.receptive_radius_px,
     )
     agreement = parts.agreement(localizer)
     export_bioimageio(parts.model, parts.setup, parts.mask_rad, out, frames=parts.frames, run=parts.run)

@@ -14,10 +14,10 @@ _THREADS = 64
 _AVAILABLE = 30
 
 
-def start_grpc(models: ServedModels, address: str, largest_mb: float) -> tuple[Any, int]:
+def start_grpc(models: ServedModels, address: str, max_mb: float) -> tuple[Any, int]:
     """Serve the models until the returned ``grpc.Server`` is stopped; returns it and its port.
 
-    ``address`` is host:port, port 0 stands for a free one; requests beyond ``largest_mb`` megabytes are refused.
+    ``address`` is host:port, port 0 stands for a free one; requests beyond ``max_mb`` megabytes are refused.
     Raises InputError if the port is taken.
     """
     import grpc
@@ -26,7 +26,7 @@ def start_grpc(models: ServedModels, address: str, largest_mb: float) -> tuple[A
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"),
         options=[
-            ("grpc.max_receive_message_length", int(largest_mb * 2**20)),
+            ("grpc.max_receive_message_length", int(max_mb * 2**20)),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ],

@@ -18,18 +18,18 @@ from ds3d_tf.serving.served_models import ServedModels
 _HTTP_STATUS = {1: 499, 3: 400, 4: 504, 5: 404, 8: 429, 9: 400, 11: 400, 12: 501, 14: 503}
 _PATH = re.compile(r"^/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+))?(?P<what>/metadata|:\w+)?$")
 _SECONDS_OF_SILENCE = 120
-_MOST_DISCARDED = 2**30
+_MAX_DISCARDED_BYTES = 2**30
 
 
-def start_rest(models: ServedModels, host: str, port: int, largest_mb: float) -> http.server.ThreadingHTTPServer:
+def start_rest(models: ServedModels, host: str, port: int, max_mb: float) -> http.server.ThreadingHTTPServer:
     """Serve the models in threads until the returned server is shut down.
 
-    Port 0 stands for a free one; requests beyond ``largest_mb`` megabytes are refused.
+    Port 0 stands for a free one; requests beyond ``max_mb`` megabytes are refused.
     Raises InputError if the port is taken.
     """
 
     class Handler(_Handler):
-        served, largest_bytes = models, int(largest_mb * 2**20)
+        served, max_bytes = models, int(max_mb * 2**20)
         timeout = _SECONDS_OF_SILENCE
 
     class Server(http.server.ThreadingHTTPServer):
@@ -130,7 +130,7 @@ def _decoded(array: np.ndarray) -> list[Any]:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     served: ServedModels
-    largest_bytes: int
+    max_bytes: int
     protocol_version = "HTTP/1.1"
     # Headers and body leave in one packet each; without this the second waits for the first one's receipt.
     disable_nagle_algorithm = True
@@ -216,12 +216,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not length.isdigit():
             self.close_connection = True
             raise _HttpError(411, "Content-Length is missing")
-        if int(length) > self.largest_bytes:
+        if int(length) > self.max_bytes:
             # A client that is still sending would not read the answer.
             self.close_connection = True
-            self._discard(min(int(length), _MOST_DISCARDED))
+            self._discard(min(int(length), _MAX_DISCARDED_BYTES))
             raise _HttpError(
-                413, f"request of {int(length) / 2**20:.1f} MB; this server takes {self.largest_bytes / 2**20:g} MB"
+                413, f"request of {int(length) / 2**20:.1f} MB; this server takes {self.max_bytes / 2**20:g} MB"
             )
         body = self.rfile.read(int(length))
         if len(body) < int(length):

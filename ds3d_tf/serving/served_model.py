@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, halo, pixels_within
+from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, pixels_within, tile_overlap_px
 from ds3d_tf.serving.client.errors import sentence
 from ds3d_tf.setup import Setup
 
@@ -49,7 +49,7 @@ class ServedModel:
             raise InputError(f"{folder}: no SavedModel, or a damaged one; export the model again") from error
         self.signatures = {name: graph.signature_def[name] for name in self._model.signatures}
         self._memory_gb = memory_gb
-        self._setup, self._reach_px = self._about()
+        self._setup, self._receptive_radius_px = self._about()
         try:
             self._warm_up()
         except RequestError as error:
@@ -128,11 +128,12 @@ class ServedModel:
         batch, height, width = arrays["frames"].shape
         if name == "volume_part":
             height, width = (
-                min(side, int(edges[1]) - int(edges[0]) + 2 * self._reach_px)
+                min(side, int(edges[1]) - int(edges[0]) + 2 * self._receptive_radius_px)
                 for side, edges in ((height, arrays["rows"]), (width, arrays["columns"]))
             )
         if name == "in_tiles":
-            around = 2 * halo(self._reach_px, max(int(arrays["radius"]), self._setup.learning.peak_radius_voxels))
+            radius = max(int(arrays["radius"]), self._setup.learning.peak_radius_voxels)
+            around = 2 * tile_overlap_px(self._receptive_radius_px, radius)
             height, width = (
                 min(side, int(tile) + around) if tile > 0 else side
                 for side, tile in zip((height, width), arrays["tile"], strict=True)

@@ -28,7 +28,7 @@ IMPROVEMENT = 1e-4
 PATIENCE_LEARNING_RATE = 5
 PATIENCE_STOP = 7
 LEARNING_RATE_FACTOR = 0.1
-SMALLEST_LEARNING_RATE = 1e-6
+MIN_LEARNING_RATE = 1e-6
 
 NETWORK_FILE = "model.keras"
 BEST_JACCARD_FILE = "best_jaccard.keras"
@@ -185,6 +185,6 @@ def _lower_on_plateau() -> keras.callbacks.Callback:
         factor=LEARNING_RATE_FACTOR,
         patience=PATIENCE_LEARNING_RATE,
         min_delta=IMPROVEMENT,
-        min_lr=SMALLEST_LEARNING_RATE,
+        min_lr=MIN_LEARNING_RATE,
         mode="min",
     )

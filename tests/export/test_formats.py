@@ -181,11 +181,11 @@ def test_frames_and_tiles_that_do_not_fit(exported):
     assert localizer.engine.size_px == (32, 32)
     with pytest.raises(InputError, match=r"30×40 pixels are smaller than the tile of 32×32"):
         localizer.localize(np.zeros((1, 30, 40)))
-    with pytest.raises(InputError, match=r"cannot localize frames of 40×40; export it with another --tile"):
+    with pytest.raises(InputError, match=r"cannot cover frames of 40×40; export it with another size"):
         localizer.localize(np.zeros((1, 40, 40)), radius_voxels=20)
-    with pytest.raises(InputError, match="--precision bfloat16"):
+    with pytest.raises(InputError, match="precision bfloat16"):
         Localizer(path, precision="bfloat16")
-    with pytest.raises(InputError, match=r"--memory 0\.5: too little"):
+    with pytest.raises(InputError, match=r"memory_gb 0\.5: too little"):
         Localizer(path, memory_gb=0.5).localize(frames())
 
 

@@ -141,7 +141,7 @@ def test_a_real_network_gives_the_same_volume_in_both_normalizations(tmp_path, k
         layer.kernel.assign(np.random.default_rng(0).normal(0, 30, layer.kernel.shape))
     export_saved_model(network, setup, np.zeros((101, 101)), tmp_path / "model")
     localizer = Localizer(tmp_path / "model")
-    assert localizer.reach_px == network.reach_px == 12
+    assert localizer.receptive_radius_px == network.receptive_radius_px == 12
     frames = np.random.default_rng(1).uniform(10, 3000, (2, 24, 30)).astype(np.float32)
     if kind == "project_01":
         low, high = frames.min((1, 2), keepdims=True), frames.max((1, 2), keepdims=True)

@@ -29,7 +29,7 @@ def test_localizes_each_frame(localizer, mask_rad):
     assert len(localizer.localize(frames(1), threshold=50)[0]) == 2
     assert len(localizer.localize(frames(1), threshold=50, radius_voxels=60)[0]) == 1
     assert localizer.volume(frames(1)).shape == (1, 80, 104, 8)
-    np.testing.assert_array_equal(localizer.mask, mask_rad)
+    np.testing.assert_array_equal(localizer.mask_rad, mask_rad)
     assert localizer.setup.volume.depth_voxels == 8
 
 
@@ -41,9 +41,9 @@ def test_batches_fit_the_frames(localizer):
 
 
 def test_frames_smaller_than_the_reach(localizer):
-    assert localizer.reach_px == 3
+    assert localizer.receptive_radius_px == 3
     assert localizer.localize(np.full((1, 3, 3), 5.0))[0].shape == (0, 4)
-    with pytest.raises(InputError, match=r"2×9 pixels are smaller than the network's reach.*at least 3"):
+    with pytest.raises(InputError, match=r"2×9 pixels are smaller than half the network's receptive field.*at least 3"):
         localizer.localize(np.zeros((1, 2, 9), np.float32))
 
 

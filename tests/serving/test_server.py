@@ -182,7 +182,7 @@ def test_grpc_has_metadata_and_an_output_filter(server):
 
 def test_a_remote_model_localizes_and_filters(connection):
     remote = RemoteModel(connection, Retries("server", 10), "bright")
-    assert remote.version == 3 and remote.reach_px == 3 and remote.setup.learning.peak_threshold == 120
+    assert remote.version == 3 and remote.receptive_radius_px == 3 and remote.setup.learning.peak_threshold == 120
     found = remote.localize(GOOD, 120.0, 2)
     assert [rows.shape for rows in found] == [(0, 4), (1, 4)]
     np.testing.assert_allclose(found[1], [[*XYZ_UM, 350]], rtol=1e-6)

@@ -113,7 +113,7 @@ def test_fresh_frames_by_command(repository, exported, tmp_path):
         ({"emitter_count": -1}, "--emitters -1"),
         ({"tolerance_nm": 0.0}, "--tolerance 0"),
         ({"label_threshold": -5.0}, "--label-threshold -5"),
-        ({"threshold": 900.0}, "--threshold 900"),
+        ({"threshold": 900.0}, "threshold 900"),
         ({"model": "nowhere"}, "no such model folder"),
         ({"frames": "frames.tif", "truth": "nothing.csv"}, "nothing.csv: no such file"),
         ({"frames": "nothing.tif", "truth": "truth.csv"}, "nothing.tif: no such file"),

@@ -266,7 +266,7 @@ MISTAKES = {
     "small": (
         lambda folder: plain(folder, (2, 9)),
         {},
-        "smaller than the network's reach",
+        "smaller than half the network's receptive field",
     ),
     "no model": (
         plain,
@@ -281,14 +281,14 @@ MISTAKES = {
     "threshold": (
         plain,
         {"threshold": 800.0},
-        "--threshold 800",
+        "threshold 800",
     ),
     "negative threshold": (
         plain,
         {"threshold": -1.0},
-        "--threshold -1",
+        "threshold -1",
     ),
-    "radius": (plain, {"radius_voxels": 0}, "--radius 0"),
+    "radius": (plain, {"radius_voxels": 0}, "radius_voxels 0"),
     "batch": (plain, {"batch_size": 0}, "--batch 0"),
     "precision": (plain, {"precision": "float16"}, "--precision float16: expected float32 or bfloat16"),
     "no bfloat16": (plain, {"precision": "bfloat16"}, "exported with float32 only"),
@@ -340,7 +340,7 @@ def test_a_mistake_is_one_line_even_when_the_bar_has_begun(repository, model_fol
 def test_a_frame_of_real_size_gives_the_reference_localizations(data, tmp_path):
     """Part of a real frame with published weights, through the table and back: all within 2 nm of the reference.
 
-    A crop sees what the whole frame shows only where it is the network's reach away from its border.
+    A crop sees what the whole frame shows only where it is the network's receptive field away from its border.
     """
     pytest.importorskip("torch")
     from ds3d_tf.export.saved_model import export_saved_model

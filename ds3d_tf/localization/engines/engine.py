@@ -17,16 +17,16 @@ class Engine(Protocol):
     Attributes:
         path: its folder or file.
         setup: the ``Setup`` it was trained with.
-        mask: float64 ``[N, N]`` (row, column), its phase mask, rad.
-        reach_px: how far, in pixels, the network looks; 0 if that is not known.
+        mask_rad: float64 ``[N, N]`` (row, column), its phase mask, rad.
+        receptive_radius_px: largest distance, in pixels, at which the network sees; 0 if not known.
         precision: "float32" or "bfloat16".
         size_px: rows and columns, pixels, of the only input the network takes; None: any.
     """
 
     path: Path
     setup: Setup
-    mask: np.ndarray
-    reach_px: int
+    mask_rad: np.ndarray
+    receptive_radius_px: int
     precision: str
     size_px: tuple[int, int] | None
 
@@ -42,12 +42,12 @@ class Engine(Protocol):
     ) -> tuple[Any, Any, Any]:
         """Return positions ``[B, K, 3]``, confidence ``[B, K]`` and count ``[B]`` for raw frames ``[B, H, W]``."""
 
-    def predict(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Any:
-        """Return the volume ``[B, 4H, 4W, D]`` of raw frames ``[B, H, W]``, or what it is in a part of them."""
+    def volume(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Any:
+        """Return the volume ``[B, 4H, 4W, D]`` of raw frames ``[B, H, W]``, or of a part of them, as computed."""
 
 
 def open_engine(model: str | Path, precision: str = "float32") -> Engine:
-    """Return what evaluates a model: a network's file by its ending, all else as the folder of a SavedModel.
+    """Return what evaluates a model: a network's file (known by its suffix), or else the folder of a SavedModel.
 
     Raises InputError if there is no such model, or it cannot be evaluated in this precision.
     """
@@ -61,7 +61,7 @@ def open_engine(model: str | Path, precision: str = "float32") -> Engine:
 
 
 def model_file(model: str | Path) -> Path:
-    """Return the file that is newer when a model was exported anew: the network's, or the graph of a SavedModel.
+    """Return the file whose date changes when a model is exported again: the network's, or a SavedModel's graph.
 
     Raises InputError if there is no such model.
     """

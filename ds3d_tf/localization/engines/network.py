@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.engines.network_file import read_network_file
 from ds3d_tf.localization.engines.runtimes import Network, open_network, precisions
-from ds3d_tf.localization.peaks.tiles import halo
-from ds3d_tf.localization.peaks.windows import Window, windows, windows_of_size
+from ds3d_tf.localization.peaks.tile_plan import Tile, plan_tiles, plan_tiles_of_size
+from ds3d_tf.localization.peaks.tiles import tile_overlap_px
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 
@@ -21,7 +21,7 @@ from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 class NetworkEngine:
     """An Engine around a function of raw frames and their ranges; its results are those of the whole frame.
 
-    The network is given parts of the frames; the peaks of all parts are put together as of one volume.
+    The network is given tiles of the frames; the peaks of all tiles are joined as those of one volume.
     """
 
     has_tiles = True
@@ -31,7 +31,7 @@ class NetworkEngine:
         network: Network,
         setup: Setup,
         mask_rad: np.ndarray,
-        reach_px: int,
+        receptive_radius_px: int,
         *,
         path: str | Path = "network",
         size_px: tuple[int, int] | None = None,
@@ -45,7 +45,7 @@ class NetworkEngine:
                 largest count of the whole frame) that returns the volume, float32 ``[B, 4h, 4w, D]``.
             setup: its ``Setup``.
             mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
-            reach_px: how far, in pixels, the network looks.
+            receptive_radius_px: largest distance, in pixels, at which the network sees.
             path: where it is, for messages.
             size_px: rows and columns, pixels, of the only input it takes; None: any.
             precision: "float32" or "bfloat16".
@@ -53,8 +53,8 @@ class NetworkEngine:
         """
         self.network = network
         self.setup = setup
-        self.mask = mask_rad
-        self.reach_px = reach_px
+        self.mask_rad = mask_rad
+        self.receptive_radius_px = receptive_radius_px
         self.path = Path(path)
         self.size_px = size_px
         self.precision = precision
@@ -82,26 +82,27 @@ class NetworkEngine:
 
         Raises InputError if the network's only size leaves nothing between the borders.
         """
-        from ds3d_tf.localization.peaks.tiled_peaks import peaks_of_parts
+        from ds3d_tf.localization.peaks.tiled_peaks import peaks_of_tiles
 
         frames = np.asarray(frames, np.float32)
         learning, shape = self.setup.learning, (frames.shape[1], frames.shape[2])
         threshold = learning.peak_threshold if threshold is None else threshold
         radius = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
-        found = []
-        for window, volume in self._volumes(frames, self._windows(shape, tile, halo(self.reach_px, radius))):
-            corner = window.rows[0], window.columns[0]
-            box = [edge - corner[0] for edge in window.kept_rows] + [edge - corner[1] for edge in window.kept_columns]
-            found.append(self._maxima(volume, corner, box, threshold, radius))
+        maxima = []
+        plan = self._tiles(shape, tile, tile_overlap_px(self.receptive_radius_px, radius))
+        for seen, volume in self._volumes(frames, plan):
+            corner = seen.rows[0], seen.columns[0]
+            box = [edge - corner[0] for edge in seen.kept_rows] + [edge - corner[1] for edge in seen.kept_columns]
+            maxima.append(self._maxima(volume, corner, box, threshold, radius))
         full = [len(frames), VOXELS_PER_PIXEL * shape[0], VOXELS_PER_PIXEL * shape[1], self.setup.volume.depth_voxels]
-        voxels, confidence, count = peaks_of_parts(found, full, radius, learning.keep_single_z)
+        voxels, confidence, count = peaks_of_tiles(maxima, full, radius, learning.keep_single_z)
         xyz_um = VoxelGrid.from_setup(self.setup).positions_um(voxels, shape)
         return np.asarray(xyz_um), np.asarray(confidence), np.asarray(count)
 
-    def predict(
+    def volume(
         self, frames: Any, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
     ) -> np.ndarray:
-        """Return the network's output, or what the whole frame's would be in a part of it.
+        """Return the network's output for whole frames, or a part of that output.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
@@ -116,19 +117,19 @@ class NetworkEngine:
         rows, columns = rows or (0, shape[0]), columns or (0, shape[1])
         if self.size_px is None:
             seen = [
-                (max(first - self.reach_px, 0), min(last + self.reach_px, length))
+                (max(first - self.receptive_radius_px, 0), min(last + self.receptive_radius_px, length))
                 for (first, last), length in zip((rows, columns), shape, strict=True)
             ]
-            parts = [Window(seen[0], seen[1], rows, columns)]
+            tiles = [Tile(seen[0], seen[1], rows, columns)]
         else:
-            parts = self._windows(shape, (0, 0), self.reach_px)
+            tiles = self._tiles(shape, (0, 0), self.receptive_radius_px)
         size = [VOXELS_PER_PIXEL * (last - first) for first, last in (rows, columns)]
         result = np.zeros((len(frames), *size, self.setup.volume.depth_voxels), np.float32)
-        for window, volume in self._volumes(frames, parts):
+        for tile, volume in self._volumes(frames, tiles):
             kept = [
                 (max(first, start), min(last, end))
                 for (first, last), (start, end) in zip(
-                    (window.kept_rows, window.kept_columns), (rows, columns), strict=True
+                    (tile.kept_rows, tile.kept_columns), (rows, columns), strict=True
                 )
             ]
             if all(first < last for first, last in kept):
@@ -137,28 +138,28 @@ class NetworkEngine:
                         slice(VOXELS_PER_PIXEL * (first - corner), VOXELS_PER_PIXEL * (last - corner))
                         for (first, last), corner in zip(kept, corners, strict=True)
                     )
-                    for corners in ((rows[0], columns[0]), (window.rows[0], window.columns[0]))
+                    for corners in ((rows[0], columns[0]), (tile.rows[0], tile.columns[0]))
                 )
                 result[(slice(None), *to)] = np.asarray(volume)[(slice(None), *source)]
         return result
 
-    def _windows(self, shape: tuple[int, int], tile: tuple[int, int], halo_px: int) -> list[Window]:
+    def _tiles(self, shape: tuple[int, int], tile: tuple[int, int], overlap_px: int) -> list[Tile]:
         if self.size_px is None:
-            return windows(shape, tile, halo_px)
+            return plan_tiles(shape, tile, overlap_px)
         try:
-            return windows_of_size(shape, self.size_px, halo_px)
+            return plan_tiles_of_size(shape, self.size_px, overlap_px)
         except ValueError as error:
             height, width = self.size_px
             raise InputError(
-                f"{self.path}: a network for {height}×{width} pixels of which {halo_px} at each border do not count "
-                f"cannot localize frames of {shape[0]}×{shape[1]}; export it with another --tile"
+                f"{self.path}: exported for tiles of {height}×{width} pixels, of which {overlap_px} on each side only "
+                f"overlap; they cannot cover frames of {shape[0]}×{shape[1]}; export it with another size of tile"
             ) from error
 
-    def _volumes(self, frames: np.ndarray, parts: list[Window]) -> Iterator[tuple[Window, Any]]:
+    def _volumes(self, frames: np.ndarray, tiles: list[Tile]) -> Iterator[tuple[Tile, Any]]:
         ranges = np.stack([frames.min((1, 2)), frames.max((1, 2))], axis=1)
-        for window in parts:
-            part = np.ascontiguousarray(frames[:, slice(*window.rows), slice(*window.columns)])
-            yield window, self.network(part, ranges)
+        for tile in tiles:
+            pixels = np.ascontiguousarray(frames[:, slice(*tile.rows), slice(*tile.columns)])
+            yield tile, self.network(pixels, ranges)
 
     def _maxima(
         self, volume: Any, corner: tuple[int, int], box: list[int], threshold: float, radius: int
@@ -175,7 +176,7 @@ class NetworkEngine:
 
 @lru_cache
 def _local_maxima(depth_voxels: int) -> Callable[..., Any]:
-    """Return the search for maxima as one graph for parts of any size."""
+    """Return the search for maxima as one graph for tiles of any size."""
     import tensorflow as tf
 
     from ds3d_tf.localization.peaks.peaks import local_maxima
@@ -201,14 +202,14 @@ def open_network_engine(path: str | Path, precision: str = "float32") -> Network
     file = read_network_file(path)
     if precision not in precisions(file):
         raise InputError(
-            f"--precision {precision}: {path} is evaluated in {' and '.join(precisions(file))} only; "
+            f"{argument('precision')} {precision}: {path} is evaluated in {' and '.join(precisions(file))} only; "
             "leave the option out, or use the SavedModel"
         )
     return NetworkEngine(
         open_network(file, precision),
         file.setup,
         file.mask_rad,
-        file.reach_px,
+        file.receptive_radius_px,
         path=file.path,
         size_px=file.tile_px,
         precision=precision,

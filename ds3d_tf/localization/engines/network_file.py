@@ -32,16 +32,16 @@ class NetworkFile:
         path: the network's file.
         setup: the ``Setup`` it was trained with.
         mask_rad: float64 ``[N, N]`` (row, column), its phase mask, rad.
-        reach_px: how far, in pixels, the network looks.
+        receptive_radius_px: largest distance, in pixels, at which the network sees.
         weights: what its weights are stored as: "float32", "float16" or "int8".
         tile_px: rows and columns, pixels, of the only input it takes; None: any.
-        agreement: figures of its comparison with the Keras model.
+        agreement: metrics of its comparison with the Keras model.
     """
 
     path: Path
     setup: Setup
     mask_rad: np.ndarray
-    reach_px: int
+    receptive_radius_px: int
     weights: str = "float32"
     tile_px: tuple[int, int] | None = None
     agreement: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class NetworkFile:
     def fingerprint(self) -> str:
         """Return a checksum of the network's files: equal for equal networks only."""
         digest = hashlib.sha256()
-        for path in parts(self.path):
+        for path in network_files(self.path):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -79,7 +79,7 @@ class NetworkFile:
             "inputs": inputs,
             "output": f"float32 [{batch}, 4 × rows, 4 × columns, {volume.depth_voxels}] (row, column, depth voxel), "
             f"confidence in [0, {learning.scaling_factor:g}]",
-            "reach_px": self.reach_px,
+            "reach_px": self.receptive_radius_px,
             "tile_px": self.tile_px,
             "agreement": dict(self.agreement),
             "sha256": self.fingerprint(),
@@ -104,7 +104,7 @@ def description_file(path: str | Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def parts(path: str | Path) -> list[Path]:
+def network_files(path: str | Path) -> list[Path]:
     """Return the files that hold the network itself: OpenVINO keeps its weights in a second one."""
     path = Path(path)
     return [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
@@ -116,7 +116,7 @@ def read_network_file(path: str | Path) -> NetworkFile:
     Raises InputError if a file is missing or damaged, or the description is that of another network.
     """
     path = Path(path).expanduser()
-    for file in parts(path):
+    for file in network_files(path):
         if not file.is_file():
             raise InputError(f"{file}: no such file; give a network that tools/export.py wrote")
     beside = description_file(path)
@@ -130,13 +130,13 @@ def read_network_file(path: str | Path) -> NetworkFile:
         packed = base64.b64decode(told["mask_rad"]["zlib_base64_float64"])
         mask_rad = np.frombuffer(zlib.decompress(packed), "<f8").reshape(shape).astype(np.float64)
         tile = told["tile_px"]
-        reach_px, weights, checksum = int(told["reach_px"]), str(told["weights"]), str(told["sha256"])
+        receptive_radius_px, weights, checksum = int(told["reach_px"]), str(told["weights"]), str(told["sha256"])
         tile_px = None if tile is None else (int(tile[0]), int(tile[1]))
         values, agreement = dict(told["setup"]), dict(told["agreement"])
     except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise InputError(f"{beside}: damaged; export the network again") from error
     setup = Setup.create(values, where=str(beside), mask_rad=mask_rad)
-    network = NetworkFile(path, setup, mask_rad, reach_px, weights, tile_px, agreement)
+    network = NetworkFile(path, setup, mask_rad, receptive_radius_px, weights, tile_px, agreement)
     if network.fingerprint() != checksum:
         raise InputError(f"{path}: damaged, or not the network that {beside.name} describes; export it again")
     return network

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SETUP_FILE, MASK_FILE, NETWORK_FILE = "setup.yaml", "mask.npy", "network.json"
 GRAPH_FILE = "saved_model.pb"
@@ -35,9 +38,9 @@ class SavedModelEngine:
         self.path = find_saved_model(model_dir)
         assets = self.path / "assets"
         self.setup = _read_setup(assets / SETUP_FILE)
-        self.mask: np.ndarray = _load(lambda: np.load(assets / MASK_FILE, allow_pickle=False), assets / MASK_FILE)
+        self.mask_rad: np.ndarray = _load(lambda: np.load(assets / MASK_FILE, allow_pickle=False), assets / MASK_FILE)
         facts = _load(lambda: dict(json.loads((assets / NETWORK_FILE).read_text())), assets / NETWORK_FILE)
-        self.reach_px: int = facts.get("reach_px") or 0
+        self.receptive_radius_px: int = facts.get("reach_px") or 0
         self.precision = precision
         precisions = facts.get("precisions", ["float32"])
         if precision not in precisions:
@@ -94,8 +97,8 @@ class SavedModelEngine:
         xyz_um, confidence, count = (result[name].numpy() for name in ("xyz_um", "confidence", "count"))
         return xyz_um, confidence, count
 
-    def predict(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Any:
-        """Return the network's output, or what the whole frame's would be in a part of it.
+    def volume(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> tf.Tensor:
+        """Return the network's output for whole frames, or a part of that output.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
@@ -103,7 +106,7 @@ class SavedModelEngine:
             columns: first and last (exclusive) column of the part, pixels; None: all.
 
         Returns:
-            a tensor, float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence.
+            float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence.
 
         Raises InputError if the model was exported without tiles and a part is asked for.
         """

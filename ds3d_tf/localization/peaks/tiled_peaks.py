@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ds3d_tf.localization.peaks.peaks import local_maxima, peaks_of_maxima
+from ds3d_tf.localization.peaks.tiles import tile_overlap_px
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 
@@ -15,7 +16,7 @@ def localize_in_tiles(
     frames: tf.Tensor,
     predict: Callable[[tf.Tensor, Callable[[tf.Tensor], Any]], Any],
     tile: tuple[tf.Tensor, tf.Tensor],
-    reach_px: int,
+    receptive_radius_px: int,
     threshold: tf.Tensor,
     radius_voxels: tf.Tensor,
     keep_single_z: bool,
@@ -28,7 +29,7 @@ def localize_in_tiles(
         frames: float32 ``[B, H, W]``, normalized frames.
         predict: ``predict(part, use)`` returns ``use`` of the network's output for normalized frames ``part``.
         tile: scalar int32 tensors (rows, columns), pixels; 0 or less stands for the whole frame.
-        reach_px: how far, in pixels, the network looks.
+        receptive_radius_px: largest distance, in pixels, at which the network sees (half its receptive field).
         threshold: float32 scalar, smallest confidence, exclusive.
         radius_voxels: int32 scalar, radius of a peak, voxels.
         keep_single_z: of peaks whose columns lie within the radius keep only the most confident.
@@ -47,7 +48,7 @@ def localize_in_tiles(
     tiles = across * ((height + rows - 1) // rows)
     together = tf.maximum(shape[0] if frames_a_step is None else frames_a_step, 1)
     steps = tiles * ((shape[0] + together - 1) // together)
-    halo_px = reach_px + (radius_voxels + VOXELS_PER_PIXEL - 1) // VOXELS_PER_PIXEL
+    overlap_px = tile_overlap_px(receptive_radius_px, radius_voxels)
     specs = ((tf.int64, [None, 4]), (tf.bool, [None]), (tf.float32, [None, 3]), (tf.float32, [None]))
     arrays = tuple(
         tf.TensorArray(dtype, size=steps, infer_shape=False, element_shape=element) for dtype, element in specs
@@ -57,8 +58,8 @@ def localize_in_tiles(
         first, tile_index = index // tiles * together, index % tiles
         top, left = tile_index // across * rows, tile_index % across * columns
         bottom, right = tf.minimum(top + rows, height), tf.minimum(left + columns, width)
-        first_row, first_column = tf.maximum(top - halo_px, 0), tf.maximum(left - halo_px, 0)
-        part = frames[first : first + together, first_row : bottom + halo_px, first_column : right + halo_px]
+        first_row, first_column = tf.maximum(top - overlap_px, 0), tf.maximum(left - overlap_px, 0)
+        part = frames[first : first + together, first_row : bottom + overlap_px, first_column : right + overlap_px]
         box = (top - first_row, bottom - first_row, left - first_column, right - first_column)
         box = tuple(VOXELS_PER_PIXEL * edge for edge in box)
         voxels, tied, offset, confidence = predict(
@@ -75,13 +76,13 @@ def localize_in_tiles(
     return _peaks_of_unordered(maxima, tf.cast(full, tf.int64), radius_voxels, keep_single_z)
 
 
-def peaks_of_parts(
-    parts: Sequence[tuple[tf.Tensor, ...]], full: Sequence[int], radius_voxels: int, keep_single_z: bool
+def peaks_of_tiles(
+    tiles: Sequence[tuple[tf.Tensor, ...]], full: Sequence[int], radius_voxels: int, keep_single_z: bool
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return what ``find_peaks`` does of a whole volume from the local maxima of parts that tile it.
+    """Return what ``find_peaks`` does of a whole volume from the local maxima of the tiles that cover it.
 
     Args:
-        parts: of each part what ``local_maxima`` returns: int64 ``[M, 4]`` voxel indices, of the whole volume, bool
+        tiles: of each tile what ``local_maxima`` returns: int64 ``[M, 4]`` voxel indices, of the whole volume, bool
             ``[M]``, float32 ``[M, 3]`` voxels and float32 ``[M]`` confidence.
         full: B, 4H, 4W, D of the whole volume in voxels.
         radius_voxels: radius of a peak, voxels.
@@ -90,7 +91,7 @@ def peaks_of_parts(
     Returns:
         voxels float32 ``[B, K, 3]`` (row, column, depth), confidence float32 ``[B, K]``, count int32 ``[B]``.
     """
-    maxima = tuple(tf.concat(values, axis=0) for values in zip(*parts, strict=True))
+    maxima = tuple(tf.concat(values, axis=0) for values in zip(*tiles, strict=True))
     return _peaks_of_unordered(maxima, tf.constant(full, tf.int64), radius_voxels, keep_single_z)
 
 

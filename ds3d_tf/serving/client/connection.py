@@ -14,7 +14,7 @@ from ds3d_tf.serving.client.errors import Connection, Refusal
 
 Result = TypeVar("Result")
 DEFAULT_PORTS = {"grpc": 8500, "grpcs": 8500, "http": 8501, "https": 8501}
-_SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
+_MIN_WAIT_S, _MAX_WAIT_S = 0.2, 5.0
 
 
 def open_connection(server: str, timeout_s: float, root_certificates: bytes | None = None) -> Connection:
@@ -61,7 +61,7 @@ class Retries:
 
     def run(self, action: Callable[[], Result]) -> Result:
         """Return the result of ``action``; raises ServerError when it is refused or patience ends."""
-        begin, wait = time.monotonic(), _SHORTEST_WAIT_S
+        begin, wait = time.monotonic(), _MIN_WAIT_S
         while True:
             try:
                 result = action()
@@ -76,7 +76,7 @@ class Retries:
                 # Clients that lost the same server at once should not come back at once.
                 if self.closed.wait(wait * random.uniform(0.5, 1.0)):
                     raise ServerError(f"{self._server}: given up") from refusal
-                wait = min(2 * wait, _LONGEST_WAIT_S)
+                wait = min(2 * wait, _MAX_WAIT_S)
             else:
                 self._report(False, f"{self._server}: answers again")
                 return result

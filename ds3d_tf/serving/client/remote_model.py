@@ -39,7 +39,7 @@ class RemoteModel:
             ) from error
         facts = {key: bytes(value[0]) for key, value in sorted(told.items())}
         self.setup = Setup.from_yaml(facts["setup_yaml"].decode())
-        self.reach_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
+        self.receptive_radius_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
         self._fingerprint = hashlib.sha256(b"\0".join(facts.values())).hexdigest()
 
     def fingerprint(self) -> str:
@@ -80,7 +80,7 @@ class RemoteModel:
 
     def check_shape(self, shape: tuple[int, int], where: str) -> None:
         """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""
-        smallest = max(self.reach_px, 1)
+        smallest = max(self.receptive_radius_px, 1)
         if min(shape) < smallest:
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the network's reach; "

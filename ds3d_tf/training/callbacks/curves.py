@@ -45,10 +45,10 @@ class CurvesFile(keras.callbacks.Callback):
     def draw(self) -> None:
         """Draw now, if there is anything to draw; raises InputError if the file cannot be written."""
         if self.rows:
-            draw_curves(self.rows, self.path, self.title)
+            draw_history(self.rows, self.path, self.title)
 
 
-def draw_curves(rows: Sequence[dict[str, float]], path: str | Path, title: str = "") -> None:
+def draw_history(rows: Sequence[dict[str, float]], path: str | Path, title: str = "") -> None:
     """Draw losses, Jaccard indices, RMSEs and learning rate against the epoch into an image file.
 
     Args:

@@ -15,7 +15,7 @@ from ds3d_tf.training.search.plan import SearchPlan, write_outcome
 
 LOGS_FOLDER = "logs"
 # A trial that ends its process this often is given up, so that a worker which ends more often is itself at fault.
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 
 
 def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
@@ -99,7 +99,7 @@ class _Crew:
             if code is not None and code != 0:
                 self._restarts += 1
                 log = self.out / LOGS_FOLDER / f"worker_{index}.log"
-                if self._restarts > MOST_RESTARTS:
+                if self._restarts > MAX_RESTARTS:
                     raise InputError(f"worker {index} ends again and again (exit code {code}); see {log}")
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
                 console.messages().print(f"worker {index} {how}; starting it again ({log})", soft_wrap=True)

@@ -13,7 +13,7 @@ from ds3d_tf.common.files import whole_file
 from ds3d_tf.setup.search_space import Dimension
 
 _FAILED = "#b03a2e"
-_MOST_TICKS = 6
+_MAX_TICKS = 6
 _WIDTH_OF_A_VALUE = 0.03
 _SIDE_BY_SIDE = 7
 
@@ -114,7 +114,7 @@ def _ticks(dimension: Dimension) -> list[Any]:
             inner = [one for one in inner if dimension.low < one < dimension.high]
     else:
         inner = list(np.linspace(dimension.low, dimension.high, 5)[1:-1])
-    inner = inner[:: max(1, len(inner) // _MOST_TICKS)]
+    inner = inner[:: max(1, len(inner) // _MAX_TICKS)]
     ends = [dimension.low, dimension.high]
     apart = [one for one in inner if all(abs(_height(dimension, one) - _height(dimension, end)) > 0.05 for end in ends)]
     return [ends[0], *apart, ends[1]]

@@ -24,7 +24,7 @@ RESULT_FILE = "result.json"
 ATTEMPTS_FILE = "attempts.json"
 RUN_FOLDER = "run"
 # A trial that took the whole process with it so often, without a step forward, has failed.
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 SECONDS_BETWEEN_QUESTIONS = 0.5
 
 TrainTrial = Callable[..., dict[str, float]]
@@ -128,8 +128,8 @@ class Search(BaseTuner):
         progress = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
         before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"progress": progress, "count": 0}
         count = before["count"] + 1 if before["progress"] == progress else 1
-        if count > MOST_ATTEMPTS:
-            raise TrialFailed(f"the process ended {MOST_ATTEMPTS} times during this trial; not enough memory?")
+        if count > MAX_ATTEMPTS:
+            raise TrialFailed(f"the process ended {MAX_ATTEMPTS} times during this trial; not enough memory?")
         write_json(path, {"progress": progress, "count": count})
 
 

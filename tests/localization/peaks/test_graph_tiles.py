@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
-from ds3d_tf.localization.peaks.tiles import SMALLEST_TILE_PX, tile_size
+from ds3d_tf.localization.peaks.tiles import MIN_TILE_PX, tile_size
 
 
 def test_the_tiles_are_those_of_python():
@@ -13,14 +13,14 @@ def test_the_tiles_are_those_of_python():
     chosen = set()
     for _ in range(150):
         height, width = (int(size) for size in rng.integers(5, 700, 2))
-        halo_px = int(rng.integers(1, 45))
-        most = int(rng.integers((SMALLEST_TILE_PX + 2 * halo_px) ** 2 // 2, 250_000))
-        expected = tile_size((height, width), halo_px, most)
-        got = tuple(choose(height, width, halo_px, most).numpy())
+        overlap_px = int(rng.integers(1, 45))
+        most = int(rng.integers((MIN_TILE_PX + 2 * overlap_px) ** 2 // 2, 250_000))
+        expected = tile_size((height, width), overlap_px, most)
+        got = tuple(choose(height, width, overlap_px, most).numpy())
         if expected is None:
-            assert max(got) < 2 * SMALLEST_TILE_PX
+            assert max(got) < 2 * MIN_TILE_PX
         else:
-            assert got == expected, (height, width, halo_px, most)
+            assert got == expected, (height, width, overlap_px, most)
         chosen.add(expected)
     assert len(chosen) > 60 and None in chosen
     assert tuple(choose(2048, 2048, 36, 133_000).numpy()) == tile_size((2048, 2048), 36, 133_000)

@@ -18,19 +18,19 @@ from ds3d_tf.setup import load_setup
 SHAPE = (61, 74)
 
 
-@pytest.mark.parametrize("most_pixels", [900, 2500, 20_000, 61 * 74])
-@pytest.mark.parametrize("halo", [3, 7])
-def test_tiles_fit_and_cover(most_pixels, halo):
-    rows, columns = tile_size(SHAPE, halo, most_pixels)
+@pytest.mark.parametrize("max_pixels", [900, 2500, 20_000, 61 * 74])
+@pytest.mark.parametrize("overlap", [3, 7])
+def test_tiles_fit_and_cover(max_pixels, overlap):
+    rows, columns = tile_size(SHAPE, overlap, max_pixels)
     covered = np.zeros(SHAPE, int)
     for top in range(0, SHAPE[0], rows):
         for left in range(0, SHAPE[1], columns):
             covered[top : top + rows, left : left + columns] += 1
-            tall = min(top + rows + halo, SHAPE[0]) - max(top - halo, 0)
-            wide = min(left + columns + halo, SHAPE[1]) - max(left - halo, 0)
-            assert tall * wide <= most_pixels
+            tall = min(top + rows + overlap, SHAPE[0]) - max(top - overlap, 0)
+            wide = min(left + columns + overlap, SHAPE[1]) - max(left - overlap, 0)
+            assert tall * wide <= max_pixels
     assert (covered == 1).all()
-    assert ((rows, columns) == SHAPE) == (most_pixels >= SHAPE[0] * SHAPE[1])
+    assert ((rows, columns) == SHAPE) == (max_pixels >= SHAPE[0] * SHAPE[1])
 
 
 def test_the_cheapest_tiles_are_taken():
@@ -139,7 +139,7 @@ def test_memory_says_the_tiles(dense, frames):
     assert rows * columns < SHAPE[0] * SHAPE[1]
     for a, b in zip(little.localize(frames), whole, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
-    with pytest.raises(InputError, match=r"--memory 0.5: too little; the smallest tiles of this model need 1\.2 GB"):
+    with pytest.raises(InputError, match=r"memory_gb 0.5: too little; the smallest tiles of this model need 1\.2 GB"):
         Localizer(dense[1], memory_gb=0.5).localize(frames)
 
 
@@ -149,7 +149,7 @@ def test_bfloat16_is_an_option_of_models_that_have_it(dense, frames, model_folde
     difference = np.abs(a - b).mean()
     assert 0.01 < difference < 0.02 * a.mean()
     assert len(half.localize(frames)) == 2
-    with pytest.raises(InputError, match=r"--precision bfloat16: .* exported with float32 only"):
+    with pytest.raises(InputError, match=r"precision bfloat16: .* exported with float32 only"):
         Localizer(model_folder, precision="bfloat16")
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ds3d_tf.common import InputError
+from ds3d_tf.localization.tables import formats as table_formats
 from ds3d_tf.localization.tables.tables import COLUMNS, read_table, to_table, write_table
-from ds3d_tf.localization.tables.tables import formats as table_formats
 from ds3d_tf.setup import load_setup
 
 

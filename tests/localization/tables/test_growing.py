@@ -11,7 +11,7 @@ import pytest
 from ds3d_tf.common import InputError
 from ds3d_tf.localization.tables.growing import GrowingTable
 from ds3d_tf.localization.tables.tables import COLUMNS, read_table
-from ds3d_tf.localization.tables.tables import growing as growing_table
+from ds3d_tf.localization.tables import growing as growing_table
 
 IDENTITY = {"recording": "/data/run 1", "threshold": 40.0, "number of frames": 9}
 

@@ -8,7 +8,7 @@ import pytest
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.training.callbacks.best import KeepBest
-from ds3d_tf.training.callbacks.curves import draw_curves
+from ds3d_tf.training.callbacks.curves import draw_history
 from ds3d_tf.training.callbacks.finite import LossNotFinite, StopWhenNotFinite
 from ds3d_tf.training.compiling import compile_network
 
@@ -71,7 +71,7 @@ def row(epoch: int, **values: float) -> dict[str, float]:
 def test_curves(tmp_path, rows):
     from matplotlib.image import imread
 
-    draw_curves(rows, tmp_path / "curves.png", "a run")
+    draw_history(rows, tmp_path / "curves.png", "a run")
     image = imread(tmp_path / "curves.png")
     assert image.shape[:2] == (840, 1200)
     assert image[..., :3].std() > 0.05
