@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import EVALUATION_FOLDER, SAVED_MODEL_FOLDER
 
-EVALUATION_FOLDER = "evaluation"
 EVALUATED_FRAMES = 200
 EVALUATION_SEED = 1
 
@@ -32,7 +32,7 @@ def finish_run(folder: str | Path) -> dict[str, Any]:
 
     best, setup, mask_rad = load_model_folder(folder)
     _mark_older_evaluation(folder / EVALUATION_FOLDER)
-    export_saved_model(best, setup, mask_rad, folder / "saved_model")
+    export_saved_model(best, setup, mask_rad, folder / SAVED_MODEL_FOLDER)
     out = folder / EVALUATION_FOLDER
     evaluation = evaluate(folder, out, count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
     return evaluation.figures

@@ -9,7 +9,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.engines.engine import Engine, open_engine
-from ds3d_tf.localization.engines.saved_model import MASK_FILE, NETWORK_FILE, SETUP_FILE, find_saved_model
+from ds3d_tf.localization.engines.saved_model import find_saved_model
 from ds3d_tf.localization.peaks.tiles import (
     BYTES_OF_THE_PROCESS,
     DEFAULT_MEMORY_GB,
@@ -25,7 +25,7 @@ from ds3d_tf.setup import Setup
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["DEFAULT_MEMORY_GB", "MASK_FILE", "NETWORK_FILE", "SETUP_FILE", "Localizer", "find_saved_model"]
+__all__ = ["DEFAULT_MEMORY_GB", "Localizer", "find_saved_model"]
 
 
 class Localizer:
@@ -184,8 +184,8 @@ def checked_options(setup: Any, threshold: float | None, radius_voxels: int | No
     radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
     if not 0 <= threshold < learning.scaling_factor:
         raise InputError(
-            f"{argument('threshold')} {threshold:g}: expected a confidence from 0 to below {learning.scaling_factor:g}, "
-            "the network's largest"
+            f"{argument('threshold')} {threshold:g}: expected a confidence from 0 to below "
+            f"{learning.scaling_factor:g}, the network's largest"
         )
     if radius_voxels < 1:
         raise InputError(f"{argument('radius_voxels')} {radius_voxels}: expected 1 voxel or more")

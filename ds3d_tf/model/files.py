@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
-
-NETWORK_FILE = "model.keras"
-SETUP_FILE = "setup.yaml"
-MASK_FILE = "mask.npy"
 
 
 def save_model_folder(folder: str | Path, model: Any, setup: Setup, mask_rad: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import GRAPH_FILE, NETWORK_FACTS_FILE, SETUP_FILE
 from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, pixels_within, tile_overlap_px
 from ds3d_tf.serving.client.errors import sentence
 from ds3d_tf.setup import Setup
@@ -42,7 +43,7 @@ class ServedModel:
 
         self.folder, self.version = folder, version
         try:
-            graphs = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+            graphs = saved_model_pb2.SavedModel.FromString((folder / GRAPH_FILE).read_bytes()).meta_graphs
             graph = next(graph for graph in graphs if "serve" in graph.meta_info_def.tags)
             self._model = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow and Protocol Buffers raise many kinds for a damaged file
@@ -149,8 +150,8 @@ class ServedModel:
     def _about(self) -> tuple[Setup | None, int]:
         with contextlib.suppress(OSError, InputError, ValueError):
             assets = self.folder / "assets"
-            setup = Setup.from_yaml((assets / "setup.yaml").read_text(encoding="utf-8"))
-            facts = json.loads((assets / "network.json").read_text(encoding="utf-8"))
+            setup = Setup.from_yaml((assets / SETUP_FILE).read_text(encoding="utf-8"))
+            facts = json.loads((assets / NETWORK_FACTS_FILE).read_text(encoding="utf-8"))
             return setup, facts.get("reach_px") or 0
         return None, 0
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.training.callbacks.best import KeepBest, write_network
 from ds3d_tf.training.callbacks.checkpoint import Checkpoint, Checkpointer
@@ -30,11 +31,6 @@ PATIENCE_STOP = 7
 LEARNING_RATE_FACTOR = 0.1
 MIN_LEARNING_RATE = 1e-6
 
-NETWORK_FILE = "model.keras"
-BEST_JACCARD_FILE = "best_jaccard.keras"
-HISTORY_FILE = "history.csv"
-CURVES_FILE = "curves.png"
-CHECKPOINT_FILE = "checkpoint.npz"
 
 
 @dataclass(frozen=True)

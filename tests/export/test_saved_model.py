@@ -158,7 +158,7 @@ def test_export_replaces_a_folder_whole(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    with pytest.raises(InputError, match="exists and is no SavedModel"):
+    with pytest.raises(InputError, match="is not only a SavedModel"):
         export_saved_model(None, None, None, folder)
     (folder / "saved_model.pb").write_bytes(b"old")
     network = LocalizationNet(depth_voxels=5, filters=4, max_dilation=4)

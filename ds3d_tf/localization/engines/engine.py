@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ds3d_tf.common.file_names import GRAPH_FILE
 from ds3d_tf.localization.engines.network_file import is_network_file
 from ds3d_tf.setup import Setup
 
@@ -65,6 +66,6 @@ def model_file(model: str | Path) -> Path:
 
     Raises InputError if there is no such model.
     """
-    from ds3d_tf.localization.engines.saved_model import GRAPH_FILE, find_saved_model
+    from ds3d_tf.localization.engines.saved_model import find_saved_model
 
     return Path(model).expanduser() if is_network_file(model) else find_saved_model(model) / GRAPH_FILE

@@ -1,8 +1,7 @@
-"""The programs that evaluate a network's file, each as one function of NumPy arrays."""
+"""The runtimes that evaluate a network's file, each as one function of NumPy arrays."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.machine import cores
+from ds3d_tf.common.optional import require
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.localization.engines.network_file import NetworkFile
 
-# Raw frames [B, h, w] and, for some networks, the ranges [B, 2] of the whole frames → volume [B, 4h, 4w, D].
+# Raw frames [B, h, w] and the ranges [B, 2] of the whole frames, which some networks need → volume [B, 4h, 4w, D].
 Network = Callable[[np.ndarray, np.ndarray], Any]
 
 
@@ -21,7 +22,7 @@ def open_network(file: NetworkFile, precision: str = "float32") -> Network:
     """Return the network of a file as a function of raw frames and their ranges.
 
     ``precision`` is "float32", or "bfloat16" for OpenVINO on processors that are faster at it.
-    Raises InputError if the runtime is not installed or refuses the file.
+    Raises InputError if the runtime is not installed or cannot load the file.
     """
     if file.format == "tflite":
         return _tflite(file)
@@ -36,13 +37,12 @@ def precisions(file: NetworkFile) -> tuple[str, ...]:
 
 
 def _tflite(file: NetworkFile) -> Network:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise _missing(file.path, "ai-edge-litert", "tflite") from error
+    require(str(file.path), "tflite", "ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
     try:
         with silent_unless_it_fails():
-            interpreter = Interpreter(str(file.path), num_threads=_cores())
+            interpreter = Interpreter(str(file.path), num_threads=cores())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise _refused(file.path, "ai-edge-litert", error) from error
@@ -51,11 +51,11 @@ def _tflite(file: NetworkFile) -> Network:
 
     def run(frames: np.ndarray, ranges: np.ndarray) -> np.ndarray:
         volumes = []
-        # The file holds a network for one frame.
-        for frame, own_range in zip(frames, ranges, strict=True):
+        # A TFLite network takes one frame at a time.
+        for frame, frame_range in zip(frames, ranges, strict=True):
             interpreter.set_tensor(by_rank[3], frame[np.newaxis])
             if file.needs_range:
-                interpreter.set_tensor(by_rank[2], own_range[np.newaxis])
+                interpreter.set_tensor(by_rank[2], frame_range[np.newaxis])
             interpreter.invoke()
             volumes.append(interpreter.get_tensor(output))
         return volumes[0] if len(volumes) == 1 else np.concatenate(volumes)
@@ -64,42 +64,40 @@ def _tflite(file: NetworkFile) -> Network:
 
 
 def _onnx(file: NetworkFile) -> Network:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _missing(file.path, "onnxruntime", "onnx") from error
+    require(str(file.path), "onnx", "onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()
+    options.intra_op_num_threads = cores()
     options.log_severity_level = 4
-    # Its own store of memory keeps a plan for every size of tile, and more than twice of what one tile needs.
+    # Its memory arena keeps a plan for every tile size and takes more than twice the memory of one tile.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base
+    except Exception as error:  # onnxruntime's exceptions have no common base
         raise _refused(file.path, "onnxruntime", error) from error
     by_rank = {len(entry.shape): entry.name for entry in session.get_inputs()}
 
     def run(frames: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-        given = {by_rank[3]: frames}
+        inputs = {by_rank[3]: frames}
         if file.needs_range:
-            given[by_rank[2]] = ranges
-        return session.run(None, given)[0]
+            inputs[by_rank[2]] = ranges
+        return session.run(None, inputs)[0]
 
     return run
 
 
 def _openvino(file: NetworkFile, precision: str) -> Network:
-    try:
-        import openvino
-    except ImportError as error:
-        raise _missing(file.path, "openvino", "openvino") from error
-    # Left alone, OpenVINO computes in bfloat16 on processors that have it.
+    require(str(file.path), "openvino", "openvino")
+    import openvino
+
+    # By default OpenVINO computes in bfloat16 on processors that support it.
     hints = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": _cores(),
-        # A thread tied to a core that another process is busy on holds up all others.
+        "INFERENCE_NUM_THREADS": cores(),
+        # A thread pinned to a core that another process uses would delay all other threads.
         "ENABLE_CPU_PINNING": False,
     }
     try:
@@ -110,23 +108,15 @@ def _openvino(file: NetworkFile, precision: str) -> Network:
     by_rank = {entry.partial_shape.rank.get_length(): index for index, entry in enumerate(compiled.inputs)}
 
     def run(frames: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-        given = {by_rank[3]: frames}
+        inputs = {by_rank[3]: frames}
         if file.needs_range:
-            given[by_rank[2]] = ranges
-        # A copy: the runtime's own array is overwritten by the next call.
-        return np.array(compiled(given)[0])
+            inputs[by_rank[2]] = ranges
+        # A copy: the next call overwrites the runtime's array.
+        return np.array(compiled(inputs)[0])
 
     return run
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _missing(path: Path, package: str, extra: str) -> InputError:
-    return InputError(f"{path}: needs {package}, which is not installed; pip install 'ds3d-tf[{extra}]'")
-
-
 def _refused(path: Path, package: str, error: Exception) -> InputError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return InputError(f"{path}: {package} refuses it ({reason}); export it again")
+    return InputError(f"{path}: {package} cannot load it ({reason}); export it again")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.file_names import GRAPH_FILE, MASK_FILE, NETWORK_FACTS_FILE, SAVED_MODEL_FOLDER, SETUP_FILE
 from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-SETUP_FILE, MASK_FILE, NETWORK_FILE = "setup.yaml", "mask.npy", "network.json"
-GRAPH_FILE = "saved_model.pb"
 
 
 class SavedModelEngine:
@@ -39,13 +39,14 @@ class SavedModelEngine:
         assets = self.path / "assets"
         self.setup = _read_setup(assets / SETUP_FILE)
         self.mask_rad: np.ndarray = _load(lambda: np.load(assets / MASK_FILE, allow_pickle=False), assets / MASK_FILE)
-        facts = _load(lambda: dict(json.loads((assets / NETWORK_FILE).read_text())), assets / NETWORK_FILE)
+        facts_file = assets / NETWORK_FACTS_FILE
+        facts = _load(lambda: dict(json.loads(facts_file.read_text(encoding="utf-8"))), facts_file)
         self.receptive_radius_px: int = facts.get("reach_px") or 0
         self.precision = precision
         precisions = facts.get("precisions", ["float32"])
         if precision not in precisions:
             raise InputError(
-                f"--precision {precision}: {self.path} was exported with {' and '.join(precisions)} only"
+                f"{argument('precision')} {precision}: {self.path} was exported with {' and '.join(precisions)} only"
                 + ("; export it again with this version" if precision == "bfloat16" else "")
             )
         import tensorflow as tf
@@ -54,7 +55,7 @@ class SavedModelEngine:
         missing = {"serving_default", "volume", "with_options"} - set(self._model.signatures)
         if missing:
             raise InputError(
-                f"{self.path}: a SavedModel of another program (signature {min(missing)!r} is missing); "
+                f"{self.path}: a SavedModel that another program wrote (signature {min(missing)!r} is missing); "
                 "export it again with this package"
             )
 
@@ -77,8 +78,8 @@ class SavedModelEngine:
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
-            threshold: smallest confidence, exclusive; None: the model's own.
-            radius_voxels: radius of a peak, voxels; None: the model's own.
+            threshold: smallest confidence, exclusive; None: the model's default.
+            radius_voxels: radius of a peak, voxels; None: the model's default.
             tile: rows and columns, pixels, that are localized at a time; 0 for all.
 
         Returns:
@@ -115,7 +116,7 @@ class SavedModelEngine:
         if rows is None and columns is None and self.precision == "float32":
             return self._model.signatures["volume"](frames=frames)["volume"]
         if not self.has_tiles:
-            raise InputError(f"{self.path}: was exported without tiles; export it again with this version")
+            raise InputError(f"{self.path} was exported without tiles; export it again with this version")
         return self._model.signatures["volume_part"](
             frames=frames,
             rows=tf.constant(rows or (0, frames.shape[1]), tf.int32),
@@ -131,13 +132,15 @@ def find_saved_model(model_dir: str | Path) -> Path:
     """
     folder = Path(model_dir).expanduser()
     if not folder.exists():
-        raise InputError(f"{model_dir}: no such model folder; give the folder that training or import_weights wrote")
+        raise InputError(
+            f"{model_dir}: no such model folder; give the folder that `ds3d train` or `ds3d import-weights` wrote"
+        )
     if not folder.is_dir():
         raise InputError(
-            f"{model_dir}: a file, not a model folder; give the folder that holds {GRAPH_FILE}, "
+            f"{model_dir}: this is a file, not a model folder; give the folder that holds {GRAPH_FILE}, "
             "or a .tflite, .onnx or .xml file"
         )
-    for candidate in (folder, folder / "saved_model"):
+    for candidate in (folder, folder / SAVED_MODEL_FOLDER):
         if (candidate / GRAPH_FILE).is_file():
             return candidate
         version = highest_version(candidate, GRAPH_FILE)
@@ -150,12 +153,12 @@ def find_saved_model(model_dir: str | Path) -> Path:
 
 def _read_setup(path: Path) -> Setup:
     if not path.is_file():
-        raise InputError(f"{path}: missing; this SavedModel is of another program or incomplete")
+        raise InputError(f"{path}: missing; this SavedModel is incomplete, or another program wrote it")
     return load_setup(path)
 
 
-def _load(action: Any, path: Path) -> Any:
+def _load(action: Callable[[], Any], path: Path) -> Any:
     try:
         return action()
-    except Exception as error:  # TensorFlow, NumPy and JSON raise many kinds for a damaged file
+    except Exception as error:  # TensorFlow, NumPy and JSON raise many kinds of errors for a damaged file
         raise InputError(f"{path}: missing or damaged; export the model again") from error

@@ -18,7 +18,6 @@ from ds3d_tf.evaluation.prediction_plot import plot_prediction
 from ds3d_tf.evaluation.truth import FrameTruth
 from ds3d_tf.training.matched_score import NetworkLocalizer, network_localizer
 
-LOGS_FOLDER = "logs"
 SECONDS_BETWEEN_IMAGES = 20.0
 # In one plot with the figure of the training frames, which lacks the prefix.
 _VALIDATION = "val_"

@@ -11,9 +11,10 @@ from typing import Any
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import LOGS_FOLDER
+from ds3d_tf.common.machine import cores
 from ds3d_tf.training.search.plan import SearchPlan, write_outcome
 
-LOGS_FOLDER = "logs"
 # A trial that ends its process this often is given up, so that a worker which ends more often is itself at fault.
 MAX_RESTARTS = 5
 
@@ -141,8 +142,7 @@ class _Crew:
             "KERASTUNER_ORACLE_PORT": str(self.port),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // self.number)))
+        environment.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores() // self.number)))
         environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         gpus = _gpus(self.environment.get("CUDA_VISIBLE_DEVICES"))
         if len(gpus) > 1:

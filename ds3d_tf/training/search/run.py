@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common import console
+from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE
 from ds3d_tf.training.search.plan import OBJECTIVES, SearchPlan, best_outcome, search_setup, table_rows, write_outcome
 
 SECONDS_TO_WAIT = 600.0
@@ -72,12 +73,12 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
 
 def finish(out: Path, plan: SearchPlan) -> Tuned:
     """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
-    from ds3d_tf.training.search.search import read_outcomes
+    from ds3d_tf.training.search.search import RUN_FOLDER, TRIALS_FOLDER, read_outcomes
 
     outcomes = read_outcomes(out)
     write_outcome(out, plan, outcomes, figure=True)
-    for name in ("checkpoint.npz", "best_jaccard.keras"):
-        for path in (out / "trials").glob(f"trial_*/run/{name}"):
+    for name in (CHECKPOINT_FILE, BEST_JACCARD_FILE):
+        for path in (out / TRIALS_FOLDER).glob(f"trial_*/{RUN_FOLDER}/{name}"):
             path.unlink(missing_ok=True)
     rows = table_rows(outcomes, plan.dimensions(search_setup(out)))
     best = best_outcome(outcomes, plan.objective)

@@ -15,8 +15,8 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import CHECKPOINT_FILE
 from ds3d_tf.setup.search_space import Dimension
-from ds3d_tf.training.fit import CHECKPOINT_FILE
 from ds3d_tf.training.search.oracles import chosen_values, write_json
 
 TRIALS_FOLDER = "trials"

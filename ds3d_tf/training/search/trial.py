@@ -55,7 +55,7 @@ def train_trial(
     import keras
     import tensorflow as tf
 
-    from ds3d_tf.training.fit import BEST_JACCARD_FILE, CHECKPOINT_FILE
+    from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE
 
     run = folder / RUN_FOLDER
     if previous is not None and not (run / CHECKPOINT_FILE).is_file():
@@ -78,10 +78,10 @@ def train_trial(
 
 
 def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: bool) -> list[dict[str, float]]:
+    from ds3d_tf.common.file_names import CHECKPOINT_FILE
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.training import compile_network, examples, fit
     from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
-    from ds3d_tf.training.fit import CHECKPOINT_FILE
     from ds3d_tf.training.matched_score import matched_score
 
     checkpoint = run / CHECKPOINT_FILE
