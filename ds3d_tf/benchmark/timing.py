@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.options import Sizes
+
+__all__ = ["ORIGINAL_YARDSTICKS", "Sizes", "Timing", "complex_yardstick", "matrix_gflops", "median_seconds"]
+
 # The work behind the time of a frame of DeepSTORM3D's simulation: 18 emitters, each two phases and one transform.
 YARDSTICK_EMITTERS, YARDSTICK_PIXELS = 18, 203
 # What the original takes for one frame of demo 1, in yardsticks.
@@ -26,17 +30,6 @@ class Timing:
     seconds: float
     repeats: int
     ratios: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much work each part is given; the default is that of the published setups."""
-
-    frame_px: int = 121
-    peaks_frame_px: tuple[int, int] = (297, 391)
-    examples: int = 256
-    batch: int = 1
-    repeats: int = 5
 
 
 def median_seconds(action: Callable[[], Any], repeats: int) -> float:

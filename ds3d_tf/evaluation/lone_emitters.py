@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common import console
+from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ TRIAL_TOLERANCE_UM = 0.25
 class LoneEmitters:
     """Lone, bright emitters in small frames, and how a network localizes them."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, progress: Progress = no_progress) -> None:
         from ds3d_tf.simulation.stream import simulate_frames
 
+        self._progress = progress
         # Small frames are as good for lone emitters, and quick; bright ones are found even in hard setups.
         size = {
             side: min(getattr(setup.volume, side), 2 * setup.volume.margin_px + 11)
@@ -55,15 +56,13 @@ class LoneEmitters:
 
         localize = network_localizer(model, self.setup)
         errors, batch = [], 4
-        with console.progress() as bar:
-            task = bar.add_task(f"trying dilation {model.max_dilation}", total=frames)
-            for start in range(0, frames, batch):
-                raw = tf.constant(self.simulated.frames[start : start + batch])
-                xyz_um, count = (value.numpy() for value in localize(normalize(raw, self.setup.normalization)))
-                for found, number, truth in zip(xyz_um, count, self.simulated.xyz_um[start:], strict=False):
-                    error = found[:number] - truth[0]
-                    distance = np.linalg.norm(error, axis=1)
-                    if number and distance.min() < TRIAL_TOLERANCE_UM:
-                        errors.append(error[distance.argmin()])
-                bar.advance(task, len(count))
+        for start in range(0, frames, batch):
+            raw = tf.constant(self.simulated.frames[start : start + batch])
+            xyz_um, count = (value.numpy() for value in localize(normalize(raw, self.setup.normalization)))
+            for found, number, truth in zip(xyz_um, count, self.simulated.xyz_um[start:], strict=False):
+                error = found[:number] - truth[0]
+                distance = np.linalg.norm(error, axis=1)
+                if number and distance.min() < TRIAL_TOLERANCE_UM:
+                    errors.append(error[distance.argmin()])
+            self._progress(f"trying dilation {model.max_dilation}", min(start + batch, frames), frames)
         return np.array(errors, np.float64).reshape(-1, 3)

@@ -11,12 +11,13 @@ from typing import Any
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.file_names import EVALUATION_FOLDER, SAVED_MODEL_FOLDER
+from ds3d_tf.common.progress import Progress, no_progress
 
 EVALUATED_FRAMES = 200
 EVALUATION_SEED = 1
 
 
-def finish_run(folder: str | Path) -> dict[str, Any]:
+def finish_run(folder: str | Path, progress: Progress = no_progress) -> dict[str, Any]:
     """Export the network of a run folder as its SavedModel, evaluate that, and return the figures.
 
     Raises InputError if a file cannot be read or written.
@@ -34,8 +35,8 @@ def finish_run(folder: str | Path) -> dict[str, Any]:
     _mark_older_evaluation(folder / EVALUATION_FOLDER)
     export_saved_model(best, setup, mask_rad, folder / SAVED_MODEL_FOLDER)
     out = folder / EVALUATION_FOLDER
-    evaluation = evaluate(folder, out, count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True)
-    return evaluation.figures
+    evaluation = evaluate(folder, out, count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True, progress=progress)
+    return evaluation.metrics
 
 
 def _mark_older_evaluation(folder: Path) -> None:
@@ -68,6 +69,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from ds3d_tf.common import console
-
-    console.command(main)
+    try:
+        main(Path(sys.argv[1]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

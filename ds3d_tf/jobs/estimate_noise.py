@@ -1,7 +1,8 @@
-"""The job of tools/estimate_noise.py: from a recording to the noise and signal sections of a setup."""
+"""The job of `ds3d estimate-noise`: from a recording to the noise and signal sections of a setup."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import EstimateNoiseOptions
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
     from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
     from ds3d_tf.calibration.noise.recording_tiles import Tile
@@ -64,27 +66,33 @@ class EstimatedNoise:
         return "\n".join(lines)
 
 
+@takes_options(EstimateNoiseOptions)
 def estimate_noise(
     frames: str | Path,
     out: str | Path,
+    options: EstimateNoiseOptions,
     *,
     setup: Setup | None = None,
-    box: Sequence[int] | None = None,
-    seed: int = 0,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> EstimatedNoise:
-    """Estimate baseline, background noise and, with a setup's images, the signal; write all into the folder ``out``.
+    """Estimate baseline, background noise and, with a setup's images, the signal of a recording; write a folder.
 
-    ``box`` is (row, column, height, width), pixels, of a part of the frames without emitters; without it, emitter-free
-    pixels are found. At most 200 frames, spread over the recording, are read.
+    At most 200 frames, spread over the recording, are read.
+
+    Args:
+        frames: recording, in any form that ``open_frames`` reads.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.EstimateNoiseOptions`; its fields may be given as keywords instead.
+        setup: optics and mask of the recording; None: estimate the noise only.
+        overwrite: whether to replace an earlier output.
+        progress: told how many frames are read and searched.
 
     Raises InputError for a recording too short, too dense or without emitters to estimate from, a box outside the
     frames, or an output that exists.
     """
     out = check_folder(out, overwrite, "estimate-noise")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: expected 0 or more")
+    seed = options.seed
 
     from ds3d_tf.calibration.noise import report as noise_report
     from ds3d_tf.calibration.noise.emitter_free import emitter_free
@@ -101,10 +109,9 @@ def estimate_noise(
     source = open_frames(frames)
     if len(source) < FEWEST_FRAMES:
         raise InputError(f"{frames}: {len(source)} frames are too few to estimate from; give {FEWEST_FRAMES} or more")
-    box = _checked_box(box, source)
+    box = _checked_box(options.box, source)
     wanted = (setup.volume.height_px, setup.volume.width_px) if setup else (TILE_PX, TILE_PX)
-    reading = _Task(progress, "reading")
-    tiles = sample_tiles(source, wanted, seed, reading)
+    tiles = sample_tiles(source, wanted, seed, functools.partial(progress, "reading"))
     free_pixels: Callable[[np.ndarray], np.ndarray] = emitter_free
     noise_tiles = tiles
     if box is not None:
@@ -146,30 +153,18 @@ def estimate_noise(
     )
 
 
-class _Task:
-    """A task on a progress bar, if there is one."""
-
-    def __init__(self, progress: Progress | None, name: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(name, total=None) if progress else None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
-
-
-def _checked_box(box: Sequence[int] | None, source: FrameSource) -> tuple[int, int, int, int] | None:
-    if box is None:
+def _checked_box(box: Sequence[int], source: FrameSource) -> tuple[int, int, int, int] | None:
+    if not box:
         return None
-    text = ",".join(map(str, box))
+    text = f"{argument('box')} {','.join(map(str, box))}"
     if len(box) != 4:
-        raise InputError(f"--box {text}: expected four numbers, ROW,COLUMN,HEIGHT,WIDTH in pixels")
+        raise InputError(f"{text}: expected four numbers, ROW,COLUMN,HEIGHT,WIDTH in pixels")
     row, column, height, width = box
     rows, columns = source.shape
     if min(row, column) < 0 or min(height, width) < 1 or row + height > rows or column + width > columns:
-        raise InputError(f"--box {text}: reaches beyond the frames of {rows}×{columns} pixels")
+        raise InputError(f"{text}: reaches beyond the frames of {rows}×{columns} pixels")
     if height * width < SMALLEST_BOX_PX or width < 3:
-        raise InputError(f"--box {text}: {height * width} pixels; give at least {SMALLEST_BOX_PX}, 3 or more in a row")
+        raise InputError(f"{text}: {height * width} pixels; give at least {SMALLEST_BOX_PX}, 3 or more in a row")
     return row, column, height, width
 
 
@@ -212,8 +207,8 @@ def _noise(
     noise = of_tiles([tile.pixels for tile in tiles], free_pixels)
     if noise is None:
         raise InputError(
-            f"{frames}: no part of the frames is free of emitters; name one with --box ROW,COLUMN,HEIGHT,WIDTH, "
-            "or give a sparser recording"
+            f"{frames}: no part of the frames is free of emitters; name one with {argument('box')} "
+            "ROW,COLUMN,HEIGHT,WIDTH, or give a sparser recording"
         )
     if not noise.sigma > 0:
         place = "the box" if box else "the background"
@@ -222,7 +217,7 @@ def _noise(
 
 
 def _signal(
-    tiles: Sequence[Tile], setup: Setup, noise: NoiseEstimate, frames: str | Path, progress: Progress | None
+    tiles: Sequence[Tile], setup: Setup, noise: NoiseEstimate, frames: str | Path, progress: Progress
 ) -> tuple[EmitterSearch, SignalEstimate, float]:
     """Return the search, the signal, and the number of emitters whose light a tile holds on average."""
     from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
@@ -235,7 +230,7 @@ def _signal(
             f"{frames}: frames of {height}×{width} pixels are too small for the setup's images, which reach "
             f"{search.half_size_px} pixels from their centre; give larger frames"
         )
-    watch = _Task(progress, "searching")
+    watch = functools.partial(progress, "searching")
     pixels = [tile.pixels for tile in tiles]
     signal = estimate_signal(pixels, search, noise, lambda done: watch(done, MOST_TILES))
     if signal is None:

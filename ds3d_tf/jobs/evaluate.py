@@ -1,4 +1,4 @@
-"""The job of tools/evaluate.py: how well a model localizes frames whose emitters are known."""
+"""The job of `ds3d evaluate`: how well a model localizes frames whose emitters are known."""
 
 from ds3d_tf.evaluation.run import Evaluation, evaluate
 

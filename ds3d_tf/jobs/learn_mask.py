@@ -1,4 +1,4 @@
-"""The job of tools/learn_mask.py: a phase mask learned together with a network."""
+"""The job of `ds3d learn-mask`: a phase mask learned together with a network."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import LearnMaskOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
 from ds3d_tf.training.run_folder.resumed import resumed_run
@@ -60,44 +63,38 @@ class LearnedMask:
         return f"{how} ({self.epochs} epochs); kept {kept}\nmean Cramér–Rao bound: {bounds}\nrun folder: {self.folder}/"
 
 
+@takes_options(LearnMaskOptions)
 def learn_mask(
     setup: Setup | None,
     out: str | Path,
+    options: LearnMaskOptions,
     *,
-    fixed: bool = False,
     overwrite: bool = False,
-    resume: bool = False,
-    deterministic: bool = False,
-    pictures_every: int = 1,
-    show_progress: bool = True,
+    progress: Progress = no_progress,
 ) -> LearnedMask:
     """Learn a phase mask together with the network that reads its images; docs/mask_design.md lists the files.
 
     Ctrl-C ends the run and keeps the best mask so far.
 
     Args:
-        setup: the ``Setup``, whose mask is the start; None: that of the run that is resumed.
+        setup: what is learned, from its own mask on; None: that of the run that is resumed.
         out: run folder.
-        fixed: keep the mask as it is and let the network learn alone, for comparison.
+        options: see :class:`~ds3d_tf.options.LearnMaskOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier run.
-        resume: go on from the checkpoint in the run folder, as if the run had never stopped.
-        deterministic: use operations that give the same bits every time only (slower).
-        pictures_every: epochs from one picture to the next; 0 draws none but the start.
-        show_progress: whether to show bars on stderr.
+        progress: if it is given, bars on stderr show the training.
 
     Raises InputError for a setup that cannot be learned with or is not the resumed run's, an output that exists or
     cannot be written, or a loss that is not finite in the first epoch.
     """
     out = Path(out)
-    if pictures_every < 0:
-        raise InputError(f"--pictures-every {pictures_every}: expected 0 or more")
+    fixed = options.fixed
     if setup is not None:
         setup = _checked(setup.replace({"mask.learn": not fixed}) if setup.mask.learn == fixed else setup)
     start: Checkpoint | None = None
-    if resume or (setup is not None and setup.resuming.resume):
+    if options.resume or (setup is not None and setup.resuming.resume):
         setup, start = resumed_run(setup, out)
     elif setup is None:
-        raise InputError("--setup is missing; only a run that is resumed has one in its folder")
+        raise InputError(f"{argument('setup')} is missing; only a run that is resumed has one in its folder")
     else:
         out = check_folder(out, overwrite, "learn-mask")
 
@@ -111,7 +108,7 @@ def learn_mask(
     from ds3d_tf.training.imaging_examples import imaging_examples
     from ds3d_tf.training.mask_files import MaskPictures, write_mask
 
-    if deterministic:
+    if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     start_rad = load_mask(setup)
     begun = start is not None and start.step > 0
@@ -130,10 +127,10 @@ def learn_mask(
             setup,
             out,
             callbacks=[
-                MaskPictures(out / PICTURES, setup, pictures_every),
+                MaskPictures(out / PICTURES, setup, options.pictures_every),
                 KeepBest(out / MASK_FILE, "val_loss", write=write_mask),
             ],
-            show_progress=show_progress,
+            show_progress=progress is not no_progress,
             start=start,
             unfinished=unfinished,
             checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),

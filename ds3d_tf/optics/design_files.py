@@ -13,7 +13,8 @@ import numpy as np
 
 from ds3d_tf.optics.crlb import LocalizationBound
 from ds3d_tf.optics.crlb_curve import Conditions, root_mean_square
-from ds3d_tf.optics.design import DesignedMask, DesignOptions
+from ds3d_tf.optics.design import DesignedMask
+from ds3d_tf.options import DesignOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import OpticsSection
 

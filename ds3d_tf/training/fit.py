@@ -32,7 +32,6 @@ LEARNING_RATE_FACTOR = 0.1
 MIN_LEARNING_RATE = 1e-6
 
 
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended.

@@ -6,26 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ds3d_tf.options import FitOptions
+
 
 @dataclass(frozen=True)
-class RetrievalOptions:
+class RetrievalOptions(FitOptions):
     """How to retrieve.
 
     Attributes:
-        likelihood: ``gaussian`` or ``poisson`` (of counts that are photons).
-        zernike_terms: start from Zernike modes up to this Noll index; 0 starts from a flat mask.
-        left_out: slices kept out of the fit, to be compared with the model.
+        left_out: slices (from 0) kept out of the fit, to be compared with the model.
         blur_sigma_px: first guess of the blur, camera pixels.
-        max_steps: most steps of the whole fit; it ends sooner where it stalls.
-        seed: of the order in which slices are visited.
     """
 
-    likelihood: str = "gaussian"
-    zernike_terms: int = 15
     left_out: tuple[int, ...] = ()
     blur_sigma_px: float = 0.75
-    max_steps: int = 400
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.frames.source import open_frames
 
 FEWEST_SLICES = 5
@@ -27,7 +27,7 @@ class BeadStack:
     Attributes:
         slices: float32 ``[S, H, W]``, counts.
         nfp_um: float64 ``[S]``, nominal focus position, µm.
-        numbers: int ``[S]``, each slice's number in the file, from 0, no unit.
+        numbers: int ``[S]``, each slice's number in the file, from 1, no unit.
         where: the file, for messages.
     """
 
@@ -38,7 +38,7 @@ class BeadStack:
 
 
 def read_bead_stack(beads: str | Path, nfp: str | Path, skip: Sequence[int] = ()) -> BeadStack:
-    """Read a bead stack and its focus positions, without the slices in ``skip`` (numbers from 0), and check them.
+    """Read a bead stack and its focus positions, without the slices in ``skip`` (numbers from 1), and check them.
 
     Raises InputError for files that cannot be read, a stack and focus positions of different lengths, too few slices,
     saturated slices, a stack without a bead, or a bead too far from the centre.
@@ -50,14 +50,14 @@ def read_bead_stack(beads: str | Path, nfp: str | Path, skip: Sequence[int] = ()
             f"{beads} has {len(frames)} slices but {nfp} has {len(positions)} focus positions; "
             "give one position for each slice, in the same order"
         )
-    unknown = [number for number in skip if not 0 <= number < len(frames)]
+    unknown = [number for number in skip if not 1 <= number <= len(frames)]
     if unknown:
-        raise InputError(f"--skip {unknown[0]}: slices are numbered 0 to {len(frames) - 1}")
-    numbers = np.setdiff1d(np.arange(len(frames)), np.asarray(skip, int))
+        raise InputError(f"{argument('skip')} {unknown[0]}: slices are numbered from 1 to {len(frames)}")
+    numbers = np.setdiff1d(np.arange(1, len(frames) + 1), np.asarray(skip, int))
     if len(numbers) < FEWEST_SLICES:
         raise InputError(f"{beads}: {len(numbers)} slices are left, at least {FEWEST_SLICES} are needed")
     stack = BeadStack(
-        np.stack([frames.read(int(number)) for number in numbers]), positions[numbers], numbers, str(beads)
+        np.stack([frames.read(int(number) - 1) for number in numbers]), positions[numbers - 1], numbers, str(beads)
     )
     if np.ptp(stack.nfp_um) == 0:
         raise InputError(f"{nfp}: all focus positions are {stack.nfp_um[0]:g} µm; retrieval needs a stack over focus")
@@ -103,7 +103,7 @@ def check_bead_stack(stack: BeadStack) -> None:
         slices = ",".join(str(number) for number in stack.numbers[clipped > 0])
         raise InputError(
             f"{stack.where}: {clipped.sum()} pixels are saturated at {brightest:g} counts in slices {slices}; "
-            f"record the stack with less light, or leave these slices out with --skip {slices}"
+            f"record the stack with less light, or ignore these slices: {argument('skip')} {slices}"
         )
     mean = stack.slices.mean(axis=0, dtype=np.float64)
     smooth = gaussian_filter(mean, 1.0)

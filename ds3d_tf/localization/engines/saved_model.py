@@ -12,12 +12,12 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import GRAPH_FILE, MASK_FILE, NETWORK_FACTS_FILE, SAVED_MODEL_FOLDER, SETUP_FILE
+from ds3d_tf.common.shipped import find_model
 from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
 
 
 class SavedModelEngine:
@@ -130,7 +130,7 @@ def find_saved_model(model_dir: str | Path) -> Path:
 
     Raises InputError if there is none.
     """
-    folder = Path(model_dir).expanduser()
+    folder = find_model(model_dir)
     if not folder.exists():
         raise InputError(
             f"{model_dir}: no such model folder; give the folder that `ds3d train` or `ds3d import-weights` wrote"

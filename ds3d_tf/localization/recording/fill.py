@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError, ServerError
 from ds3d_tf.common.interrupt import PatientInterrupt
+from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.recording.batches import Finished
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def fill_table(
     setup: Any,
     out: Path,
     draw: Callable[[Path], list[Path]] | None = None,
+    progress: Progress = no_progress,
 ) -> LocalizedRecording:
     """Add finished frames to a growing table as they come, then make the table ``out`` of it.
 
@@ -69,7 +71,7 @@ def fill_table(
     from ds3d_tf.localization.tables.formats import finish_table, median_confidence
 
     resumed_at, begin = table.next_frame, time.perf_counter()
-    _run(finished, source, table, setup)
+    _run(finished, source, table, setup, progress)
     seconds = time.perf_counter() - begin
     table.commit()
     confidence = median_confidence(table.rows_file)
@@ -90,7 +92,9 @@ def fill_table(
     return result
 
 
-def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any) -> None:
+def _run(
+    finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any, progress: Progress
+) -> None:
     """Add the rows of finished frames to the table as they come."""
     from ds3d_tf.localization.tables.tables import to_table
 
@@ -98,14 +102,14 @@ def _run(finished: Iterator[Finished], source: FrameSource, table: GrowingTable,
     if table.next_frame:
         messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
     try:
-        with PatientInterrupt() as interrupt, console.progress("frames") as bar:
-            task = bar.add_task("localizing", total=len(source), completed=table.next_frame)
+        with PatientInterrupt() as interrupt:
+            progress("localizing", table.next_frame, len(source))
             for part in finished:
                 for reason in part.damaged.values():
                     messages.print(f"left out: {reason}", soft_wrap=True)
                 rows = to_table(part.numbers, part.rows[:, :3], part.rows[:, 3], source.shape, setup)
                 table.append(rows, part.next_frame, part.damaged)
-                bar.update(task, completed=part.next_frame)
+                progress("localizing", part.next_frame, len(source))
                 interrupt.check()
     except KeyboardInterrupt:
         table.commit()

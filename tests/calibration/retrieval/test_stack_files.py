@@ -32,11 +32,11 @@ def files(tmp_path: Path):
 
 
 def test_a_sound_stack(files) -> None:
-    stack = read_bead_stack(*files(bead((2, -1))), skip=[1])
+    stack = read_bead_stack(*files(bead((2, -1))), skip=[2])
     assert stack.slices.shape == (6, 40, 40)
     assert stack.slices.dtype == np.float32
     np.testing.assert_allclose(stack.nfp_um, np.delete(NFP, 1))
-    assert stack.numbers.tolist() == [0, 2, 3, 4, 5, 6]
+    assert stack.numbers.tolist() == [1, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("text", ["0.5\n-1\n2e-1\n", "nfp_um\n0.5\n-1\n0.2\n", "NFP_um, slice\n0.5,0\n-1,1\n.2,2\n"])
@@ -52,7 +52,7 @@ def test_focus_positions_in_several_shapes(tmp_path: Path, text: str) -> None:
         (bead(slices=3), NFP[:3], "at least 5"),
         (bead(), np.zeros(7), "all focus positions are 0"),
         (bead(), "slice,nfp_um\n0,a\n", "line 2 holds no number"),
-        (np.minimum(bead(), 1023), NFP, "saturated at 1023 counts in slices 0,1,2,3,4,5,6.*--skip"),
+        (np.minimum(bead(), 1023), NFP, "saturated at 1023 counts in slices 1,2,3,4,5,6,7.*skip"),
         (bead((11, 0)), NFP, r"\+1\d\.\d columns .* crop the stack around column 3\d, row 20"),
         (bead(peak=0), NFP, "no bead found"),
         (np.full((7, 40, 40), 100, np.uint16), NFP, "no bead found|saturated"),
@@ -64,8 +64,8 @@ def test_what_is_refused(files, stack: np.ndarray, nfp: object, message: str) ->
 
 
 def test_skip_names_slices_that_exist(files) -> None:
-    with pytest.raises(InputError, match="numbered 0 to 6"):
-        read_bead_stack(*files(bead()), skip=[7])
+    with pytest.raises(InputError, match="numbered from 1 to 7"):
+        read_bead_stack(*files(bead()), skip=[8])
 
 
 def test_missing_focus_positions(files, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from ds3d_tf.common import InputError
+from ds3d_tf.localization.tables import growing as growing_table
 from ds3d_tf.localization.tables.growing import GrowingTable
 from ds3d_tf.localization.tables.tables import COLUMNS, read_table
-from ds3d_tf.localization.tables import growing as growing_table
 
 IDENTITY = {"recording": "/data/run 1", "threshold": 40.0, "number of frames": 9}
 
