@@ -140,9 +140,9 @@ def _time_recording(localizers: dict[str, Localizer], frames: str | Path) -> Tim
 
     source, same, total, seconds = open_frames(frames), 0, 0, 0.0
     for frame in source:
-        expected = localizers["float32"].localize(frame[np.newaxis])[0][:, :3] * 1000
+        expected = localizers["float32"].rows(frame[np.newaxis])[0][:, :3] * 1000
         begin = time.perf_counter()
-        found = localizers["bfloat16"].localize(frame[np.newaxis])[0][:, :3] * 1000
+        found = localizers["bfloat16"].rows(frame[np.newaxis])[0][:, :3] * 1000
         seconds += time.perf_counter() - begin
         total += len(expected)
         if len(found) and len(expected):

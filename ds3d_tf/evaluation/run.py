@@ -97,7 +97,7 @@ def evaluate(
     stride = max(total // EXAMPLE_FRAMES, 1)
     progress("evaluating", 0, total)
     for stack, some_truths in _batches(examples, localizer, options.batch_size):
-        some_found = localizer.localize(stack, threshold, radius_voxels)
+        some_found = localizer.rows(stack, threshold, radius_voxels)
         for frame, one_truth, one_found in zip(stack, some_truths, some_found, strict=True):
             if len(truths) % stride == 0 and len(shown) < EXAMPLE_FRAMES:
                 shown.append((frame, one_truth, one_found[:, :3]))
@@ -175,13 +175,12 @@ def _write(
     from ds3d_tf.evaluation import plots
     from ds3d_tf.evaluation.report import write_metrics
     from ds3d_tf.evaluation.truth import labelled_table
-    from ds3d_tf.localization.tables.tables import to_table, write_table
+    from ds3d_tf.localization.localizations import Localizations
+    from ds3d_tf.localization.tables.tables import write_table
 
     write_metrics(folder / METRICS_FILE, values)
-    numbers = np.repeat(np.arange(1, len(found) + 1), [len(rows) for rows in found])
-    rows = np.concatenate(found)
-    table = to_table(numbers, rows[:, :3], rows[:, 3], shown[0][0].shape, setup)
-    write_table(folder / LOCALIZATIONS_FILE, table)
+    localizations = Localizations.from_rows(found, shown[0][0].shape, setup)
+    write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())
     labelled_table(truths).to_csv(folder / TRUTH_FILE, index=False, float_format="%.6f", lineterminator="\n")
     plots.plot_by_emitter_number(folder / "by_emitter_number.png", values)
     plots.plot_by_depth(folder / "by_depth.png", values)

@@ -120,8 +120,8 @@ def compare(
     """
     expected, found, difference = [], [], 0.0
     for frame in frames:
-        expected.append(reference.localize(frame[np.newaxis])[0][:, :3])
-        found.append(exported.localize(frame[np.newaxis])[0][:, :3])
+        expected.append(reference.rows(frame[np.newaxis])[0][:, :3])
+        found.append(exported.rows(frame[np.newaxis])[0][:, :3])
         part = _part(frame, exported)
         volumes = [np.asarray(localizer.volume(part[np.newaxis])) for localizer in (reference, exported)]
         difference = max(difference, float(np.abs(volumes[0] - volumes[1]).max()))

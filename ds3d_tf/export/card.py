@@ -71,7 +71,7 @@ def _use(setup: Setup) -> str:
         "folder of this card:\n\n"
         "```bash\npython tools/localize.py --model FOLDER --frames recording.tif --out molecules.csv\n```\n\n"
         "or from Python\n\n```python\nfrom ds3d_tf.localization.localizer import Localizer\n\n"
-        "found = Localizer(FOLDER).localize(frames)  # one array (x, y, z in µm, confidence) a frame\n```\n\n"
+        "found = Localizer(FOLDER).localize(frames).to_dataframe()  # frame; x, y, z in nm; confidence\n```\n\n"
         f"Localizations have a confidence from {setup.learning.peak_threshold:g} (`learning.peak_threshold`; a higher "
         f"one finds fewer and surer) to {setup.learning.scaling_factor:g}."
     )

@@ -9,8 +9,9 @@ import numpy as np
 import tifffile
 
 from ds3d_tf.common.file_names import LOCALIZATIONS_FILE, TRUTH_FILE
+from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables.tables import to_table, write_table
+from ds3d_tf.localization.tables.tables import write_table
 from ds3d_tf.simulation.dataset import truth_table
 from ds3d_tf.simulation.stream import simulate_frames
 
@@ -46,8 +47,6 @@ def write_sample(
         stack = np.rint(stack).astype(np.uint16)
     tifffile.imwrite(folder / FRAMES_TIFF, stack, photometric="minisblack")
     np.save(folder / FRAMES_NUMPY, stack)
-    found = [localizer.localize(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
-    numbers = np.repeat(np.arange(1, len(found) + 1), [len(rows) for rows in found])
-    rows = np.concatenate(found)
-    table = to_table(numbers, rows[:, :3], rows[:, 3], stack.shape[1:], localizer.setup)
-    write_table(folder / LOCALIZATIONS_FILE, table)
+    found = [localizer.rows(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
+    localizations = Localizations.from_rows(found, stack.shape[1:], localizer.setup)
+    write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())

@@ -19,6 +19,7 @@ from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.recording.batches import Finished
 from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 from ds3d_tf.options import ServeClientOptions
@@ -138,11 +139,10 @@ class _Work:
                 while waiting and (batch is None or len(waiting) > self._in_flight):
                     first, answer = waiting.popleft()
                     yield from self._until_there(answer, at)
-                    found = answer.result() if answer is not None else []
-                    numbers = np.repeat(np.array(first.indices, np.int64) + 1, [len(rows) for rows in found])
-                    rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
+                    rows = answer.result() if answer is not None else []
+                    found = Localizations.from_rows(rows, source.shape, self._remote.setup, first.indices)
                     at = first.first + first.count
-                    yield Finished(at, numbers, rows, first.damaged)
+                    yield Finished(at, found, first.damaged)
                 if batch is None:
                     break
         finally:
@@ -163,7 +163,7 @@ class _Work:
                 answer.exception(timeout=_SECONDS_BETWEEN_SIGNS_OF_LIFE)
                 return
             except NotYet:
-                yield Finished(at, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+                yield Finished(at, None)
 
 
 def _certificates(path: str | Path | None) -> bytes | None:

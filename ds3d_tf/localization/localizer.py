@@ -10,6 +10,7 @@ import numpy as np
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.engines.engine import Engine, open_engine
 from ds3d_tf.localization.engines.saved_model import find_saved_model
+from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.peaks.tiles import (
     BYTES_OF_THE_PROCESS,
     DEFAULT_MEMORY_GB,
@@ -41,7 +42,8 @@ class Localizer:
 
         Args:
             model: a SavedModel, a run folder that holds one as ``saved_model/``, a folder of numbered versions, of
-                which the highest is taken, or the ``.tflite``, ``.onnx`` or ``.xml`` that tools/export.py wrote.
+                which the highest is taken, the ``.tflite``, ``.onnx`` or ``.xml`` that
+                `ds3d export` wrote, or the name of a shipped model.
             memory_gb: memory of the process, GB (10⁹ bytes), within which frames are localized, in tiles if need be.
             precision: "float32", or "bfloat16" for processors that are faster at it.
 
@@ -64,10 +66,21 @@ class Localizer:
         """Return how many frames of ``shape`` (H, W) in pixels are best localized in one step."""
         return frames_a_step(shape)
 
-    def localize(
-        self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None
-    ) -> list[np.ndarray]:
-        """Return the emitters in each frame.
+    def localize(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> Localizations:
+        """Return the emitters in frames, which count from 1.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's own.
+            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's own.
+
+        Raises as :meth:`rows` does.
+        """
+        rows = self.rows(frames, threshold, radius_voxels)
+        return Localizations.from_rows(rows, (np.shape(frames)[1], np.shape(frames)[2]), self.setup)
+
+    def rows(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> list[np.ndarray]:
+        """Return the emitters of each frame as an array of its own.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
@@ -79,7 +92,7 @@ class Localizer:
             (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor].
 
         Raises:
-            InputError: the frames are smaller than the network's reach.
+            InputError: the frames are smaller than the network's receptive radius.
             ValueError: ``threshold`` or ``radius_voxels`` is negative.
         """
         frames = self._checked(frames)

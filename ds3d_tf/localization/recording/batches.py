@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.quiet import quiet_tensorflow
+from ds3d_tf.localization.localizations import Localizations
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames.source import FrameSource
@@ -47,14 +46,12 @@ class Finished:
 
     Attributes:
         next_frame: index of the first frame after them.
-        numbers: int64 ``[N]``, number of each localization's frame, from 1.
-        rows: float32 ``[N, 4]`` (x, y, z, confidence), µm and confidence.
+        localizations: of these frames; None: nothing new yet.
         damaged: what is wrong with each frame left out, by index.
     """
 
     next_frame: int
-    numbers: np.ndarray
-    rows: np.ndarray
+    localizations: Localizations | None
     damaged: dict[int, str] = field(default_factory=dict)
 
 
@@ -68,10 +65,9 @@ def localized_here(
     from ds3d_tf.localization.frames.read_ahead import read_ahead
 
     for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
-        found = localizer.localize(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
-        numbers = np.repeat(np.array(batch.indices, np.int64) + 1, [len(rows) for rows in found])
-        rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
-        yield Finished(batch.first + batch.count, numbers, rows, batch.damaged)
+        rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
+        found = Localizations.from_rows(rows, source.shape, localizer.setup, batch.indices)
+        yield Finished(batch.first + batch.count, found, batch.damaged)
 
 
 def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:

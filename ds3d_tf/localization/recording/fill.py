@@ -96,8 +96,6 @@ def _run(
     finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any, progress: Progress
 ) -> None:
     """Add the rows of finished frames to the table as they come."""
-    from ds3d_tf.localization.tables.tables import to_table
-
     messages = console.messages()
     if table.next_frame:
         messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
@@ -107,8 +105,8 @@ def _run(
             for part in finished:
                 for reason in part.damaged.values():
                     messages.print(f"left out: {reason}", soft_wrap=True)
-                rows = to_table(part.numbers, part.rows[:, :3], part.rows[:, 3], source.shape, setup)
-                table.append(rows, part.next_frame, part.damaged)
+                if part.localizations is not None:
+                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged)
                 progress("localizing", part.next_frame, len(source))
                 interrupt.check()
     except KeyboardInterrupt:

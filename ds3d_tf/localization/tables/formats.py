@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
-from ds3d_tf.localization.tables.tables import COLUMNS
+from ds3d_tf.localization.tables.tables import COLUMNS, write_table
+from ds3d_tf.setup import Setup
 
 _ROWS_AT_A_TIME = 200_000
 _PICASSO_COLUMNS = ("x", "y", "z", "photons", "sx", "sy", "bg", "lpx", "lpy", "lpz", "net_gradient")
@@ -68,6 +70,25 @@ def finish_table(rows_csv: Path, out: Path, frame_shape: tuple[int, int], setup:
         _WRITERS[suffix](rows_csv, temporary, setup)
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
+
+
+def save_table(table: pd.DataFrame, out: Path, frame_shape: tuple[int, int], setup: Setup, frame_count: int) -> None:
+    """Write a table that is in memory, in the format that its name asks for, whole or not at all.
+
+    Args:
+        table: the five columns.
+        out: file to write.
+        frame_shape: ``(H, W)``, pixels.
+        setup: the ``Setup`` of pixel size and depth range.
+        frame_count: number of frames of the recording.
+
+    Raises InputError for another ending, or if the file cannot be written.
+    """
+    check_table_name(out)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out.absolute().parent) as folder:
+        rows_csv = Path(folder) / "rows.csv"
+        write_table(rows_csv, table)
+        finish_table(rows_csv, out, frame_shape, setup, frame_count)
 
 
 def median_confidence(rows_csv: Path) -> float | None:

@@ -133,14 +133,14 @@ def test_peaks_are_those_of_the_whole_frame(dense, frames, tile):
 def test_memory_says_the_tiles(dense, frames):
     localizer = Localizer(dense[1])
     assert localizer.tile_size(SHAPE) == (0, 0)
-    whole = localizer.localize(frames)
+    whole = localizer.rows(frames)
     little = Localizer(dense[1], memory_gb=localizer.needed_gb(SHAPE, 2) - 0.5e-3)
     rows, columns = little.tile_size(SHAPE, 2)
     assert rows * columns < SHAPE[0] * SHAPE[1]
-    for a, b in zip(little.localize(frames), whole, strict=True):
+    for a, b in zip(little.rows(frames), whole, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
     with pytest.raises(InputError, match=r"memory_gb 0.5: too little; the smallest tiles of this model need 1\.2 GB"):
-        Localizer(dense[1], memory_gb=0.5).localize(frames)
+        Localizer(dense[1], memory_gb=0.5).rows(frames)
 
 
 def test_bfloat16_is_an_option_of_models_that_have_it(dense, frames, model_folder):
@@ -148,7 +148,7 @@ def test_bfloat16_is_an_option_of_models_that_have_it(dense, frames, model_folde
     a, b = single.volume(frames), half.volume(frames)
     difference = np.abs(a - b).mean()
     assert 0.01 < difference < 0.02 * a.mean()
-    assert len(half.localize(frames)) == 2
+    assert len(half.rows(frames)) == 2
     with pytest.raises(InputError, match=r"precision bfloat16: .* exported with float32 only"):
         Localizer(model_folder, precision="bfloat16")
 
@@ -164,7 +164,7 @@ def test_the_process_stays_within_its_memory(tmp_path):
         localizer = Localizer(sys.argv[1], memory_gb=1.4)
         frames = np.random.default_rng(0).uniform(0, 300, (1, 120, 160)).astype(np.float32)
         assert localizer.needed_gb((120, 160)) > 1.4
-        localizer.localize(frames)
+        localizer.rows(frames)
         print(localizer.tile_size((120, 160)), peak_memory_gb())
         """
     )
