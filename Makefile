@@ -6,7 +6,7 @@ TEST_PROCESSES ?= 2
 DEMO ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 install: $(VENV)/installed
 
@@ -41,6 +41,12 @@ lint: $(VENV)/installed-for-tests
 # A test process holds up to 2 GB; one that runs dry takes over half of another's tests.
 test: lint
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+# The documentation site, in site/; a warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    -c requirements.txt -c requirements-extras.txt -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) $(DEMO)

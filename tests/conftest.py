@@ -61,7 +61,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, mask_rad: Any) -> Callabl
     from ds3d_tf.setup import Setup
 
     class BrightPixels(keras.Model):
-        reach_px = 3
+        receptive_radius_px = 3
 
         def __init__(self) -> None:
             super().__init__()

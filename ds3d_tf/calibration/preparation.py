@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.frames import FrameSource, open_frames
+from ds3d_tf.localization.frames.source import FrameSource, open_frames
 
 FEWEST_FRAMES = 10
 # A frame this much darker than the rest, and by this many of their own deviations, was not lit like them.

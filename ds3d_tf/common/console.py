@@ -1,61 +1,20 @@
-"""What all commands share: running, errors, `--set`, progress bars."""
+"""What a person sees at a terminal: messages, progress bars, exit codes."""
 
 from __future__ import annotations
 
-import functools
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.quiet import quiet_tensorflow
+from ds3d_tf.common.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
-
-SetupOption = Annotated[str, typer.Option("--setup", help="A preset (quickstart, demo1 … demo5) or a YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Change one value of the setup; may be repeated."),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+    from rich.progress import Progress as Bars
 
 INPUT_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
-
-
-def command(function: Callable[..., None]) -> None:
-    """Run a typed function as this process's command line.
-
-    An InputError becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
-    """
-    quiet_tensorflow()
-
-    @functools.wraps(function)
-    def guarded(*args: object, **kwargs: object) -> None:
-        try:
-            function(*args, **kwargs)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(INPUT_ERROR_EXIT_CODE) from None
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
-
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(guarded)
-    app()
-
-
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Return the whole numbers of a comma-separated list; raises InputError, naming ``option``, for anything else."""
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError(f"{option} {text}: expected whole numbers with commas between, such as 3,4,17") from None
 
 
 def messages() -> Console:
@@ -65,7 +24,36 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def progress(unit: str = "frames") -> Progress:
+@contextlib.contextmanager
+def bars(unit: str = "frames") -> Iterator[Progress]:
+    """Yield a progress callable that draws a bar on stderr for each task: count, rate in ``unit`` a second, time left.
+
+    Nothing is drawn before its first call. What follows a comma in the name of a task may change from call to call.
+    """
+    drawn = progress(unit)
+    tasks: dict[str, Any] = {}
+
+    def show(task: str, done: int, total: int | None) -> None:
+        name = task.partition(",")[0]
+        if name not in tasks:
+            if not tasks:
+                drawn.start()
+            # What was done before the first look is another run's, and says nothing about the rate.
+            tasks[name] = drawn.add_task(task, total=total, completed=done)
+        drawn.update(tasks[name], completed=done, total=total, description=task)
+
+    failure: type[BaseException] | None = None
+    try:
+        yield show
+    except BaseException as error:
+        failure = type(error)
+        raise
+    finally:
+        if tasks:
+            drawn.__exit__(failure, None, None)
+
+
+def progress(unit: str = "frames") -> Bars:
     """Return a progress bar on stderr: description, count, rate in ``unit`` a second, time left."""
     from rich.progress import (
         BarColumn,

@@ -14,7 +14,7 @@ _PACKAGES = ("ds3d-tf", "tensorflow", "keras", "numpy")
 
 
 def has_bfloat16_units() -> bool:
-    """Return whether the processor multiplies bfloat16 numbers itself; True where that cannot be found out."""
+    """Return whether the processor multiplies bfloat16 numbers itself; True if unknown."""
     flags = _cpuinfo("flags") or _cpuinfo("Features")
     return not flags or any(flag in flags.split() for flag in _BFLOAT16_FLAGS)
 
@@ -22,7 +22,7 @@ def has_bfloat16_units() -> bool:
 def peak_memory_gb() -> float:
     """Return the largest memory this process has held so far, GB."""
     try:
-        # Unlike the operating system's accounts this does not begin with what the parent process held.
+        # getrusage would count the memory that the parent process held before the fork.
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
     except (OSError, StopIteration):
@@ -33,9 +33,13 @@ def peak_memory_gb() -> float:
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_machine() -> dict[str, Any]:
     """Return processor, number of cores it may use, memory, system and versions, ready for JSON."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
@@ -45,7 +49,7 @@ def describe_machine() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
-        "cores": cores,
+        "cores": cores(),
         "memory_gb": round(memory, 1),
         "bfloat16_units": has_bfloat16_units(),
         "system": platform.platform(terse=True),

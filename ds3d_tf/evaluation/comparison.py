@@ -1,4 +1,4 @@
-"""The emitters of frames beside what was found in them."""
+"""True emitters and localizations of frames, matched."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Comparison:
         found_um: float64 ``[M, 3]`` (x, y, z), µm: localizations of all frames.
         truth_frame: int64 ``[N]``, index of the frame of each emitter.
         found_frame: int64 ``[M]``, index of the frame of each localization.
-        pairs: int64 ``[P, 2]``, indices into ``truth_um`` and ``found_um`` of the matched.
-        emitter_number: int64 ``[F]``, number of emitters in each frame, those that are no target included.
+        pairs: int64 ``[P, 2]``, indices into ``truth_um`` and ``found_um`` of each matched pair.
+        emitter_number: int64 ``[F]``, number of emitters in each frame, those that need not be found included.
         tolerance_um: largest distance of a pair, µm.
     """
 
@@ -35,7 +35,8 @@ class Comparison:
     @property
     def error_nm(self) -> np.ndarray:
         """Localization minus emitter of each pair: float64 ``[P, 3]`` (x, y, z), nm."""
-        return (self.found_um[self.pairs[:, 1]] - self.truth_um[self.pairs[:, 0]]) * 1000
+        error: np.ndarray = (self.found_um[self.pairs[:, 1]] - self.truth_um[self.pairs[:, 0]]) * 1000
+        return error
 
 
 def compare(

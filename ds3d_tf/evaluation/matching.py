@@ -1,4 +1,4 @@
-"""Which localization is which emitter: the best assignment within a tolerance."""
+"""Which localization belongs to which emitter: the best assignment within a tolerance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def match(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of an optimal one-to-one assignment, all closer than the tolerance.
 
-    The assignment (Kuhn 1955) minimizes the sum of 3D distances in which whatever stays without a partner costs the
-    tolerance, so a far pair never takes the partner of a near one. It is solved for each group of positions that
-    touch within the tolerance, which is the same as for all at once and stays fast in crowded frames.
+    The assignment (Kuhn 1955) minimizes the sum of 3D distances, in which an unmatched position costs the tolerance.
+    So a distant pair never takes the partner of a close one. It is solved separately for each group of positions
+    that are linked within the tolerance: the result is the same, and it stays fast in crowded frames.
 
     Args:
         truth_um: float ``[N, 3]`` (x, y, z), µm.
@@ -25,7 +25,7 @@ def match(
         int64 ``[P]`` and int64 ``[P]``: index into ``truth_um`` and into ``found_um`` of each pair, ascending in truth.
 
     Raises:
-        ValueError: an array has no three columns, or the tolerance is not positive.
+        ValueError: an array does not have three columns, or the tolerance is not positive.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import coo_array

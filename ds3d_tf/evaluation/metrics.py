@@ -1,4 +1,4 @@
-"""Figures of merit: how many emitters are found, and how exactly."""
+"""Metrics: how many emitters are found, and how exactly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from ds3d_tf.evaluation.comparison import Comparison
 
-_MOST_NUMBER_GROUPS = 8
+_MAX_NUMBER_GROUPS = 8
 _DEPTH_GROUPS = 8
 
 
 def metrics(comparison: Comparison, z_range_um: tuple[float, float] | None = None) -> dict[str, Any]:
-    """Return all figures as plain numbers; what is undefined (an error without a pair) is None.
+    """Return all metrics as plain numbers; a metric that is undefined (an error without a pair) is None.
 
-    ``jaccard`` = TP / (TP + FP + FN) over all frames together, ``jaccard_frame_mean`` the mean of the frames' own;
+    ``jaccard`` = TP / (TP + FP + FN) over all frames together; ``jaccard_frame_mean``: mean over the frames' own;
     lateral RMSE = sqrt(mean(dx² + dy²)), axial sqrt(mean(dz²)), bias = mean error. ``by_emitter_number`` and
-    ``by_depth`` hold the same figures for groups of frames and for slices of ``z_range_um`` (that of the emitters if
-    None), in which a missed emitter counts at its own depth and a wrong localization at its own.
+    ``by_depth`` hold the same metrics for groups of frames and for slices of ``z_range_um`` (that of the emitters if
+    None). A pair and a missed emitter count in the emitter's slice, a false localization in the localization's slice.
     """
     whole = _select(comparison, np.ones(len(comparison.truth_um), bool), np.ones(len(comparison.found_um), bool))
     return {
@@ -43,13 +43,13 @@ def frame_jaccard(comparison: Comparison) -> np.ndarray:
 
 
 def _select(comparison: Comparison, truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Return the figures of the emitters ``truth`` and the localizations ``found`` (bool masks)."""
+    """Return the metrics of the emitters ``truth`` and the localizations ``found`` (bool masks)."""
     pairs = truth[comparison.pairs[:, 0]]
-    # A pair belongs where its emitter is, wherever its localization came to lie.
+    # A pair counts in the group of its emitter, even if its localization lies in another group.
     matched_found = comparison.pairs[:, 1]
-    alone = found.copy()
-    alone[matched_found] = False
-    tp, fn, fp = int(pairs.sum()), int(truth.sum() - pairs.sum()), int(alone.sum())
+    unmatched = found.copy()
+    unmatched[matched_found] = False
+    tp, fn, fp = int(pairs.sum()), int(truth.sum() - pairs.sum()), int(unmatched.sum())
     error = comparison.error_nm[pairs]
     lateral, axial = np.sum(error[:, :2] ** 2, axis=1), error[:, 2] ** 2
     bias = error.mean(axis=0) if tp else [None] * 3
@@ -71,18 +71,18 @@ def _select(comparison: Comparison, truth: np.ndarray, found: np.ndarray) -> dic
 def _by_emitter_number(comparison: Comparison) -> list[dict[str, Any]]:
     numbers, jaccard = comparison.emitter_number, frame_jaccard(comparison)
     different = np.unique(numbers)
-    if len(different) <= _MOST_NUMBER_GROUPS:
+    if len(different) <= _MAX_NUMBER_GROUPS:
         groups = [(number, number) for number in different]
     else:
-        edges = np.unique(np.round(np.linspace(different[0], different[-1] + 1, _MOST_NUMBER_GROUPS + 1)).astype(int))
+        edges = np.unique(np.round(np.linspace(different[0], different[-1] + 1, _MAX_NUMBER_GROUPS + 1)).astype(int))
         groups = [(low, high - 1) for low, high in itertools.pairwise(edges)]
     result = []
     for low, high in groups:
         frames = (numbers >= low) & (numbers <= high)
         if frames.any():
-            figures = _select(comparison, frames[comparison.truth_frame], frames[comparison.found_frame])
+            values = _select(comparison, frames[comparison.truth_frame], frames[comparison.found_frame])
             group = {"emitters_from": int(low), "emitters_to": int(high), "frames": int(frames.sum())}
-            result.append({**group, **figures, "jaccard_frame_mean": _mean(jaccard[frames])})
+            result.append({**group, **values, "jaccard_frame_mean": _mean(jaccard[frames])})
     return result
 
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation."""
+"""Plots of an evaluation."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure
 from ds3d_tf.evaluation.comparison import Comparison
 from ds3d_tf.evaluation.truth import FrameTruth
+from ds3d_tf.setup import Setup
 
 _COLOURS = {"jaccard": "#1b4f72", "precision": "#2e9e5b", "recall": "#d9822b"}
 _LATERAL, _AXIAL = "#1b4f72", "#c0392b"
 
 
-def plot_by_emitter_number(path: str | Path, figures: Mapping[str, Any]) -> None:
+def plot_by_emitter_number(path: str | Path, metrics: Mapping[str, Any]) -> None:
     """Draw Jaccard, precision, recall and errors against the number of emitters in a frame.
 
     Raises InputError if the file cannot be written.
     """
-    groups = figures["by_emitter_number"]
+    groups = metrics["by_emitter_number"]
     labels = [
         str(g["emitters_from"])
         if g["emitters_from"] == g["emitters_to"]
         else f"{g['emitters_from']}–{g['emitters_to']}"
         for g in groups
     ]
-    _draw_groups(path, groups, labels, "emitters in a frame", figures)
+    _draw_groups(path, groups, labels, "emitters in a frame", metrics)
 
 
-def plot_by_depth(path: str | Path, figures: Mapping[str, Any]) -> None:
+def plot_by_depth(path: str | Path, metrics: Mapping[str, Any]) -> None:
     """Draw Jaccard, precision, recall and errors against depth; raises InputError if the file cannot be written."""
-    groups = figures["by_depth"]
+    groups = metrics["by_depth"]
     labels = [f"{(g['z_from_um'] + g['z_to_um']) / 2:.2f}" for g in groups]
-    _draw_groups(path, groups, labels, "z above the coverslip (µm)", figures)
+    _draw_groups(path, groups, labels, "z above the coverslip (µm)", metrics)
 
 
 def plot_errors(path: str | Path, comparison: Comparison) -> None:
     """Draw histograms of the errors of all pairs along x, y and z; raises InputError if the file cannot be written."""
-    figure = _figure((11, 3.4))
+    figure = new_figure((11, 3.4))
     error = comparison.error_nm
     limit = comparison.tolerance_um * 1000
     for axes, name, values in zip(figure.subplots(1, 3, sharey=True), "xyz", error.T, strict=True):
@@ -50,7 +51,7 @@ def plot_errors(path: str | Path, comparison: Comparison) -> None:
         if len(values):
             axes.set_title(f"bias {values.mean():+.1f} nm, standard deviation {values.std():.1f} nm", fontsize=10)
     figure.axes[0].set_ylabel("pairs")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_examples(
@@ -58,10 +59,10 @@ def plot_examples(
     frames: Sequence[np.ndarray],
     truths: Sequence[FrameTruth],
     found_um: Sequence[np.ndarray],
-    setup: Any,
+    setup: Setup,
     names: Sequence[str],
 ) -> None:
-    """Draw frames with their emitters (rings; thin: too faint to ask for) and localizations (crosses).
+    """Draw frames with their emitters (rings; thin if too faint to count) and localizations (crosses).
 
     Args:
         path: PNG file to write.
@@ -73,25 +74,20 @@ def plot_examples(
 
     Raises InputError if the file cannot be written.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     columns = min(3, len(frames))
     rows = -(-len(frames) // columns)
     height, width = frames[0].shape
-    figure = _figure((4.6 * columns + 1.1, 4.6 * rows * height / width + 0.5), fixed_aspect=True)
-    colours = ScalarMappable(Normalize(setup.volume.z_min_um, setup.volume.z_max_um), "turbo")
+    figure = new_figure((4.6 * columns + 1.1, 4.6 * rows * height / width + 0.5), "compressed")
+    colours = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
     panels = np.ravel(figure.subplots(rows, columns, squeeze=False))
     for axes in panels[len(frames) :]:
         axes.set_axis_off()
-    pixel = setup.optics.pixel_um
-    left, top = -(width // 2 + 0.5) * pixel, -(height // 2 + 0.5) * pixel
-    extent = (left, left + width * pixel, top + height * pixel, top)
+    extent = frame_extent_um((height, width), setup.optics.pixel_um)
     for axes, frame, truth, found, name in zip(panels, frames, truths, found_um, names, strict=False):
         low, high = np.percentile(frame, [1, 99.7])
         axes.imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent, interpolation="nearest")
-        for asked, line in ((True, 1.6), (False, 0.6)):
-            emitters = truth.xyz_um[truth.labelled == asked]
+        for required, line in ((True, 1.6), (False, 0.6)):
+            emitters = truth.xyz_um[truth.labelled == required]
             edges = colours.to_rgba(emitters[:, 2])
             axes.scatter(*emitters[:, :2].T, s=90, facecolors="none", edgecolors=edges, linewidths=line)
         found = np.reshape(found, (-1, 3))
@@ -102,13 +98,13 @@ def plot_examples(
         axes.set_ylabel("y (µm)")
     figure.colorbar(colours, ax=list(panels), label="z above the coverslip (µm)", fraction=0.03, pad=0.01)
     figure.suptitle("rings: true emitters   crosses: localizations", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_groups(
     path: str | Path, groups: Sequence[Mapping[str, Any]], labels: list[str], what: str, whole: Mapping[str, Any]
 ) -> None:
-    figure = _figure((11, 4))
+    figure = new_figure((11, 4))
     shares, errors = figure.subplots(1, 2)
     places = np.arange(len(groups))
 
@@ -128,21 +124,10 @@ def _draw_groups(
         axes.set_xlabel(what)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _error_title(whole: Mapping[str, Any]) -> str:
     if whole["rmse_lateral_nm"] is None:
         return "no pair"
     return f"all together: lateral {whole['rmse_lateral_nm']:.1f} nm, axial {whole['rmse_axial_nm']:.1f} nm"
-
-
-def _figure(size_inches: tuple[float, float], fixed_aspect: bool = False) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size_inches, layout="compressed" if fixed_aspect else "constrained")
-
-
-def _save(figure: Any, path: str | Path) -> None:
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")

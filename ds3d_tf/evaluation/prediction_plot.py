@@ -1,17 +1,18 @@
-"""What a network says of one frame before it is turned into positions."""
+"""The network's output for one frame, before peaks are turned into positions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.plotting import frame_extent_um, new_figure, save_figure
+from ds3d_tf.setup import Setup
+from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 
-def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, setup: Any) -> None:
-    """Draw the largest confidence over depth, and below it over y, with the true emitters as rings.
+def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, setup: Setup) -> None:
+    """Draw the largest confidence along z, and below it the largest along y, with the true emitters as rings.
 
     Args:
         path: PNG file to write.
@@ -21,21 +22,15 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
 
     Raises InputError if the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    pixel = setup.optics.pixel_um
-    height, width = volume.shape[0] // 4, volume.shape[1] // 4
-    left, top = -(width // 2 + 0.5) * pixel, -(height // 2 + 0.5) * pixel
-    right, bottom = left + width * pixel, top + height * pixel
+    height, width = volume.shape[0] // VOXELS_PER_PIXEL, volume.shape[1] // VOXELS_PER_PIXEL
+    left, right, bottom, top = frame_extent_um((height, width), setup.optics.pixel_um)
     low, high = setup.volume.z_min_um, setup.volume.z_max_um
     side = 5.0
     aspect = "equal" if high - low > 0.24 * (right - left) else "auto"
-    heights = [side * height / width, max(1.2, side * (high - low) / (right - left))]
-    figure = Figure(figsize=(side + 1.6, sum(heights) + 0.9), layout="compressed")
-    FigureCanvasAgg(figure)
-    across, along = figure.subplots(2, 1, height_ratios=heights, sharex=True)
-    # The square root shows what is faint beside what is sure.
+    panels = [side * height / width, max(1.2, side * (high - low) / (right - left))]
+    figure = new_figure((side + 1.6, sum(panels) + 0.9), "compressed")
+    across, along = figure.subplots(2, 1, height_ratios=panels, sharex=True)
+    # The square root makes low confidences visible beside high ones.
     shown = {"cmap": "inferno", "vmin": 0.0, "vmax": np.sqrt(setup.learning.scaling_factor), "interpolation": "nearest"}
     volume = np.sqrt(np.maximum(np.asarray(volume, np.float32), 0))
     image = across.imshow(volume.max(axis=2), extent=(left, right, bottom, top), aspect="equal", **shown)
@@ -50,11 +45,10 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     truth = np.reshape(truth_um, (-1, 3))
     across.scatter(truth[:, 0], truth[:, 1], **rings)
     along.scatter(truth[:, 0], truth[:, 2], **rings)
-    across.set(ylabel="y (µm)", title="largest confidence over z, and over y; rings: true emitters")
+    across.set(ylabel="y (µm)", title="largest confidence along z (above) and along y (below); rings: true emitters")
     across.title.set_fontsize(10)
     along.set(xlabel="x (µm)", ylabel="z (µm)", xlim=(left, right), ylim=(low, high))
     bar = figure.colorbar(image, ax=[across, along], fraction=0.04, pad=0.02, label="confidence")
     ticks = np.array([0, 0.01, 0.05, 0.2, 0.5, 1]) * setup.learning.scaling_factor
-    bar.set_ticks(np.sqrt(ticks), labels=[f"{tick:.3g}" for tick in ticks])
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    bar.set_ticks(np.sqrt(ticks).tolist(), labels=[f"{tick:.3g}" for tick in ticks])
+    save_figure(figure, path, dpi=110)

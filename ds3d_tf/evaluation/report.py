@@ -1,4 +1,4 @@
-"""The figures of an evaluation as a file."""
+"""The metrics of an evaluation as a file and as text."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from ds3d_tf.common.files import whole_file
 
 
-def write_metrics(path: str | Path, figures: Mapping[str, Any]) -> None:
-    """Write figures as JSON, undefined ones as null; raises InputError if the file cannot be written."""
+def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics as JSON, undefined ones as null; raises InputError if the file cannot be written."""
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(dict(figures), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(dict(metrics), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def summary(figures: Mapping[str, Any]) -> str:
-    """Return the main figures as a few lines of text."""
-    jaccard = f"Jaccard {_say(figures['jaccard'], '.3f')}"
-    each = _say(figures["jaccard_frame_mean"], ".3f")
-    lateral, axial = _say(figures["rmse_lateral_nm"], ".1f"), _say(figures["rmse_axial_nm"], ".1f")
+def summary(metrics: Mapping[str, Any]) -> str:
+    """Return the main metrics as a few lines of text."""
+    jaccard = f"Jaccard {_say(metrics['jaccard'], '.3f')}"
+    each = _say(metrics["jaccard_frame_mean"], ".3f")
+    lateral, axial = _say(metrics["rmse_lateral_nm"], ".1f"), _say(metrics["rmse_axial_nm"], ".1f")
     return "\n".join(
         [
-            f"{figures['matched']} of {figures['emitters']} emitters found, {figures['localizations']} localizations, "
-            f"{figures['frames']} frames",
+            f"{metrics['matched']} of {metrics['emitters']} emitters found, {metrics['localizations']} localizations, "
+            f"{metrics['frames']} frames",
             f"{jaccard} (mean of the frames {each})"
-            f"  precision {_say(figures['precision'], '.3f')}  recall {_say(figures['recall'], '.3f')}",
+            f"  precision {_say(metrics['precision'], '.3f')}  recall {_say(metrics['recall'], '.3f')}",
             f"RMSE lateral {lateral} nm, axial {axial} nm"
-            f"  bias {', '.join(_say(figures[f'bias_{axis}_nm'], '+.1f') for axis in 'xyz')} nm",
+            f"  bias {', '.join(_say(metrics[f'bias_{axis}_nm'], '+.1f') for axis in 'xyz')} nm",
         ]
     )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.tables import read_columns
+from ds3d_tf.localization.tables.tables import read_columns
+from ds3d_tf.simulation.stream import SimulatedFrames
 
-TRUTH_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
+REQUIRED_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class FrameTruth:
     @property
     def targets_um(self) -> np.ndarray:
         """The emitters that should be found: float64 ``[T, 3]`` (x, y, z), µm."""
-        return self.xyz_um[self.labelled]
+        targets: np.ndarray = self.xyz_um[self.labelled]
+        return targets
 
 
 def bright_enough(photons: np.ndarray, label_threshold: float | None) -> np.ndarray:
@@ -57,20 +58,20 @@ def read_truth(path: str | Path, frame_count: int, label_threshold: float | None
     """Return the emitters of each frame from a table ``frame`` (from 1), ``x_um``, ``y_um``, ``z_um``, ``photons``.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, holds something that is no number, or names a frame
+        InputError: the file cannot be read, lacks a column, holds something that is not a number, or names a frame
             beyond ``frame_count``.
     """
-    table = read_columns(path, TRUTH_COLUMNS)
+    table = read_columns(path, REQUIRED_COLUMNS)
     frame = table["frame"].to_numpy()
     outside = frame[(frame < 1) | (frame > frame_count)]
     if len(outside):
         raise InputError(f"{path}: frame {outside[0]}, but the recording has frames 1 to {frame_count}")
-    xyz_um, photons = table[list(TRUTH_COLUMNS[1:4])].to_numpy(), table["photons"].to_numpy()
+    xyz_um, photons = table[list(REQUIRED_COLUMNS[1:4])].to_numpy(), table["photons"].to_numpy()
     frames = [(xyz_um[frame == number], photons[frame == number]) for number in range(1, frame_count + 1)]
     return [FrameTruth(*emitters, bright_enough(emitters[1], label_threshold)) for emitters in frames]
 
 
-def simulated_truth(simulated: Any, label_threshold: float | None) -> list[FrameTruth]:
+def simulated_truth(simulated: SimulatedFrames, label_threshold: float | None) -> list[FrameTruth]:
     """Return the emitters of each frame of ``SimulatedFrames`` (padding left out)."""
     return [
         FrameTruth(
@@ -82,11 +83,11 @@ def simulated_truth(simulated: Any, label_threshold: float | None) -> list[Frame
     ]
 
 
-def truth_table(truths: list[FrameTruth]) -> pd.DataFrame:
+def labelled_table(truths: list[FrameTruth]) -> pd.DataFrame:
     """Return emitters as a table: frame (from 1), x_um, y_um, z_um, photons, labelled (1: should be found, or 0)."""
     numbers = np.repeat(np.arange(1, len(truths) + 1), [len(truth.photons) for truth in truths])
     xyz_um = np.concatenate([np.zeros((0, 3)), *(truth.xyz_um for truth in truths)])
     photons = np.concatenate([np.zeros(0), *(truth.photons for truth in truths)])
     labelled = np.concatenate([np.zeros(0, bool), *(truth.labelled for truth in truths)]).astype(int)
     columns = [numbers, *xyz_um.T, photons, labelled]
-    return pd.DataFrame(dict(zip((*TRUTH_COLUMNS, "labelled"), columns, strict=True)))
+    return pd.DataFrame(dict(zip((*REQUIRED_COLUMNS, "labelled"), columns, strict=True)))

@@ -11,8 +11,8 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.evaluation.matching import match
+from ds3d_tf.localization.engines.network import NetworkEngine
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.network_engine import NetworkEngine
 from ds3d_tf.setup import Setup
 
 NEAR_NM = (0.5, 5.0)
@@ -69,7 +69,7 @@ class Agreement:
 
 
 def keras_localizer(
-    model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: float, reach_px: int | None = None
+    model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: float, receptive_radius_px: int | None = None
 ) -> Localizer:
     """Return a Localizer around a Keras model as it is, the yardstick of all formats.
 
@@ -78,7 +78,7 @@ def keras_localizer(
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
         memory_gb: memory, GB, within which frames are localized.
-        reach_px: how far, in pixels, the model looks; None: what it says itself.
+        receptive_radius_px: how far, in pixels, the model looks; None: what it says itself.
     """
     import tensorflow as tf
 
@@ -96,10 +96,10 @@ def keras_localizer(
         width = np.where(highest > lowest, highest - lowest, np.float32(1))
         return call(tf.constant((frames - lowest) / width))
 
-    reach_px = reach_px or getattr(model, "reach_px", None)
-    engine = NetworkEngine(network, setup, mask_rad, reach_px or 0, path="the Keras model")
+    receptive_radius_px = receptive_radius_px or getattr(model, "receptive_radius_px", None)
+    engine = NetworkEngine(network, setup, mask_rad, receptive_radius_px or 0, path="the Keras model")
     # Without knowing how far it looks, no tile would do.
-    return Localizer(engine, memory_gb=memory_gb if reach_px else float("inf"))
+    return Localizer(engine, memory_gb=memory_gb if receptive_radius_px else float("inf"))
 
 
 def compare(
@@ -120,10 +120,10 @@ def compare(
     """
     expected, found, difference = [], [], 0.0
     for frame in frames:
-        expected.append(reference.localize(frame[np.newaxis])[0][:, :3])
-        found.append(exported.localize(frame[np.newaxis])[0][:, :3])
+        expected.append(reference.rows(frame[np.newaxis])[0][:, :3])
+        found.append(exported.rows(frame[np.newaxis])[0][:, :3])
         part = _part(frame, exported)
-        volumes = [localizer.volume(part[np.newaxis]) for localizer in (reference, exported)]
+        volumes = [np.asarray(localizer.volume(part[np.newaxis])) for localizer in (reference, exported)]
         difference = max(difference, float(np.abs(volumes[0] - volumes[1]).max()))
         if on_frame is not None:
             on_frame()
@@ -166,8 +166,8 @@ def _part(frame: np.ndarray, localizer: Localizer) -> np.ndarray:
     """Return the middle of a frame, as large as the frames of the setup or the only size that the network takes."""
     volume = localizer.setup.volume
     size = localizer.engine.size_px or (
-        max(volume.height_px, localizer.reach_px),
-        max(volume.width_px, localizer.reach_px),
+        max(volume.height_px, localizer.receptive_radius_px),
+        max(volume.width_px, localizer.receptive_radius_px),
     )
     corner = [max(length - own, 0) // 2 for length, own in zip(frame.shape, size, strict=True)]
     return frame[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]

@@ -24,7 +24,7 @@ PAPER = (
 PAPER_DOI = "10.1038/s41592-020-0853-5"
 DOCUMENTATION_TEMPLATE = "bioimageio_readme.md"
 # The test output is in the package: 16·D voxels a pixel.
-_MOST_TEST_VOXELS = 6_000_000
+_MAX_TEST_VOXELS = 6_000_000
 
 
 def export_bioimageio(
@@ -64,16 +64,16 @@ def export_bioimageio(
     name = name or f"DeepSTORM3D {setup.name}"
     with tempfile.TemporaryDirectory(prefix="ds3d-tf-") as temporary:
         folder = Path(temporary)
-        crop, volume = _test_data(network, setup, frames, int(model.reach_px))
+        crop, volume = _test_data(network, setup, frames, int(model.receptive_radius_px))
         np.save(folder / "test_frame.npy", crop[np.newaxis, ..., np.newaxis])
         np.save(folder / "test_volume.npy", volume)
         _write_weights(network, model, folder)
         _write_cover(folder / "cover.png", crop, volume[0])
-        (folder / "README.md").write_text(_documentation(name, setup, int(model.reach_px), run), encoding="utf-8")
-        travelling = setup.replace({"mask.source": "mask.npy", "mask.size_px": len(mask_rad), "mask.zernike_rad": {}})
-        (folder / "setup.yaml").write_text(travelling.to_yaml(), encoding="utf-8")
-        np.save(folder / "mask.npy", np.asarray(mask_rad, np.float64))
-        description = _description(folder, name, setup, int(model.reach_px))
+        (folder / "README.md").write_text(
+            _documentation(name, setup, int(model.receptive_radius_px), run), encoding="utf-8"
+        )
+        setup.with_mask(mask_rad).save(folder / "setup.yaml")
+        description = _description(folder, name, setup, int(model.receptive_radius_px))
         with whole_file(out) as whole:
             shutil.move(save_bioimageio_package(description, output_path=folder / "package.zip"), whole)
 
@@ -95,20 +95,22 @@ def normalize_numpy(frames: np.ndarray, section: Any) -> np.ndarray:
     return ((frames - lowest) / (span + 1e-6)).astype(np.float32)
 
 
-def _smallest_px(reach_px: int) -> int:
+def _min_side_px(receptive_radius_px: int) -> int:
     """Return the smallest side of an input that leaves something inside the border that a tile loses."""
-    return 2 * reach_px + 8
+    return 2 * receptive_radius_px + 8
 
 
-def _test_data(network: Any, setup: Any, frames: Sequence[np.ndarray], reach_px: int) -> tuple[np.ndarray, np.ndarray]:
+def _test_data(
+    network: Any, setup: Any, frames: Sequence[np.ndarray], receptive_radius_px: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a crop of the first frame, ``[H, W]`` raw counts, around its brightest pixel, and its volume."""
     if not len(frames):
         raise InputError("a package needs one frame or more for its test")
     frame = np.asarray(frames[0], np.float32)
-    smallest = _smallest_px(reach_px)
+    smallest = _min_side_px(receptive_radius_px)
     if min(frame.shape) < smallest:
         frame = np.pad(frame, [(0, max(smallest - size, 0)) for size in frame.shape], mode="reflect")
-    largest = int((_MOST_TEST_VOXELS / (VOXELS_PER_PIXEL**2 * setup.volume.depth_voxels)) ** 0.5)
+    largest = int((_MAX_TEST_VOXELS / (VOXELS_PER_PIXEL**2 * setup.volume.depth_voxels)) ** 0.5)
     row, column = np.unravel_index(np.argmax(frame), frame.shape)
     edges = []
     for size, middle in zip(frame.shape, (row, column), strict=True):
@@ -160,14 +162,14 @@ def _write_cover(path: Path, frame: np.ndarray, volume: np.ndarray) -> None:
     figure.savefig(path)
 
 
-def _documentation(name: str, setup: Any, reach_px: int, run: str | Path | None) -> str:
+def _documentation(name: str, setup: Any, receptive_radius_px: int, run: str | Path | None) -> str:
     facts = {
         "name": name,
         "paper": f"{PAPER}, https://doi.org/{PAPER_DOI}",
         "input": INPUT,
         "output": OUTPUT,
-        "smallest": _smallest_px(reach_px),
-        "reach": reach_px,
+        "smallest": _min_side_px(receptive_radius_px),
+        "reach": receptive_radius_px,
         "wavelength": f"{setup.optics.wavelength_um:g}",
         "na": f"{setup.optics.numerical_aperture:g}",
         "pixel_nm": f"{setup.optics.pixel_um * 1000:g}",
@@ -199,7 +201,7 @@ def _step_nm(setup: Any) -> float:
     return (setup.volume.z_max_um - setup.volume.z_min_um) / setup.volume.depth_voxels * 1000
 
 
-def _description(folder: Path, name: str, setup: Any, reach_px: int) -> Any:
+def _description(folder: Path, name: str, setup: Any, receptive_radius_px: int) -> Any:
     """Return the package's ``ModelDescr`` of the files in ``folder``."""
     import keras
     import tensorflow as tf
@@ -210,8 +212,8 @@ def _description(folder: Path, name: str, setup: Any, reach_px: int) -> Any:
     volume = setup.volume
     # Sizes follow from products and quotients of scales, rounded down: nanometres in binary fractions keep them exact.
     pixel_nm = round(setup.optics.pixel_um * 1000 * 2**20) / 2**20
-    halo = VOXELS_PER_PIXEL * reach_px
-    smallest = spec.ParameterizedSize(min=_smallest_px(reach_px), step=1)
+    halo = VOXELS_PER_PIXEL * receptive_radius_px
+    smallest = spec.ParameterizedSize(min=_min_side_px(receptive_radius_px), step=1)
 
     def side(axis: str) -> Any:
         return spec.SpaceInputAxis(

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ds3d_tf.common.file_names import CARD_FILE, EVALUATION_FOLDER, HISTORY_FILE, METRICS_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup, load_setup
-from ds3d_tf.training.stretches import how_it_ended, read_stretches
-
-CARD_FILE = "card.md"
+from ds3d_tf.training.run_folder.parts import how_it_ended, read_stretches
 
 
 def write_card(folder: str | Path) -> None:
@@ -34,7 +33,7 @@ def card_text(folder: str | Path) -> str:
     Raises InputError if the folder has no setup.
     """
     folder = Path(folder)
-    setup = load_setup(folder / "setup.yaml")
+    setup = load_setup(folder / SETUP_FILE)
     rows = _history(folder)
     parts = [
         f"# {setup.name}",
@@ -72,7 +71,7 @@ def _use(setup: Setup) -> str:
         "folder of this card:\n\n"
         "```bash\npython tools/localize.py --model FOLDER --frames recording.tif --out molecules.csv\n```\n\n"
         "or from Python\n\n```python\nfrom ds3d_tf.localization.localizer import Localizer\n\n"
-        "found = Localizer(FOLDER).localize(frames)  # one array (x, y, z in µm, confidence) a frame\n```\n\n"
+        "found = Localizer(FOLDER).localize(frames).to_dataframe()  # frame; x, y, z in nm; confidence\n```\n\n"
         f"Localizations have a confidence from {setup.learning.peak_threshold:g} (`learning.peak_threshold`; a higher "
         f"one finds fewer and surer) to {setup.learning.scaling_factor:g}."
     )
@@ -80,7 +79,7 @@ def _use(setup: Setup) -> str:
 
 def _figures(folder: Path) -> str:
     try:
-        found = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / EVALUATION_FOLDER / METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "Not evaluated yet; `python tools/evaluate.py --model FOLDER --out evaluation` does."
     head = ("frames", "emitters", "Jaccard", "precision", "recall", "lateral RMSE (nm)", "axial RMSE (nm)")
@@ -234,7 +233,7 @@ def _limits(setup: Setup) -> str:
 
 def _history(folder: Path) -> list[dict[str, float]]:
     try:
-        with open(folder / "history.csv", encoding="utf-8", newline="") as stream:
+        with open(folder / HISTORY_FILE, encoding="utf-8", newline="") as stream:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
     except (OSError, ValueError):
         return []

@@ -7,12 +7,12 @@ import tensorflow as tf
 FRAMES_MESSAGE = "frames: expected raw counts, float32 [batch, row, column]"
 
 
-def check_frames(frames: tf.Tensor, smallest_px: int) -> tf.Tensor:
+def check_frames(frames: tf.Tensor, min_px: int) -> tf.Tensor:
     """Return the frames, or fail with InvalidArgumentError when the graph is run.
 
     Args:
         frames: float32 ``[B, H, W]`` (row, column), raw counts.
-        smallest_px: smallest allowed H and W, pixels.
+        min_px: smallest allowed H and W, pixels.
 
     Returns:
         the same, float32 ``[B, H, W]``, raw counts, if they are of this rank, one or more, large enough and finite.
@@ -22,8 +22,8 @@ def check_frames(frames: tf.Tensor, smallest_px: int) -> tf.Tensor:
     checks = [
         tf.debugging.Assert(shape[0] > 0, [f"{FRAMES_MESSAGE}, got no frame: batch is 0"]),
         tf.debugging.Assert(
-            tf.reduce_min(shape[1:]) >= smallest_px,
-            [f"{FRAMES_MESSAGE}, each side at least {smallest_px} pixels (the reach of the network), got shape", shape],
+            tf.reduce_min(shape[1:]) >= min_px,
+            [f"{FRAMES_MESSAGE}, each side at least {min_px} pixels (the reach of the network), got shape", shape],
         ),
     ]
     with tf.control_dependencies(checks):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.optional import require
-from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
-from ds3d_tf.localization.network_files import NetworkFile
+from ds3d_tf.localization.engines.network_file import NetworkFile
 from ds3d_tf.setup import Setup
 
 
@@ -36,7 +36,7 @@ def export_onnx(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | Path
     graph = onnx.load(str(file))
     _tidy(graph)
     onnx.save(graph, str(file))
-    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.reach_px))
+    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.receptive_radius_px))
     written.write()
     return written
 

@@ -13,7 +13,7 @@ from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.setup import Setup
 
 # Below any difference of two counts: a constant frame is divided by it and gives 0.
-_SMALLEST_RANGE = 1e-30
+_MIN_RANGE = 1e-30
 
 
 def portable_network(model: Any, setup: Setup) -> keras.Model:
@@ -52,7 +52,7 @@ class _Portable(keras.layers.Layer):
         if ranges is None:
             return self.network((frames - section.subtract) / section.divide)
         lowest, highest = ranges[:, 0, tf.newaxis, tf.newaxis], ranges[:, 1, tf.newaxis, tf.newaxis]
-        return self.network((frames - lowest) / tf.maximum(highest - lowest, _SMALLEST_RANGE))
+        return self.network((frames - lowest) / tf.maximum(highest - lowest, _MIN_RANGE))
 
     def compute_output_spec(self, frames: Any, ranges: Any = None) -> Any:
         return keras.KerasTensor((None, None, None, self.depth_voxels), "float32")

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from ds3d_tf.common.file_names import LOCALIZATIONS_FILE, TRUTH_FILE
+from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import to_table, write_table
+from ds3d_tf.localization.tables.tables import write_table
 from ds3d_tf.simulation.dataset import truth_table
 from ds3d_tf.simulation.stream import simulate_frames
 
-FRAMES_TIFF, FRAMES_NUMPY, TABLE, TRUTH = "frames.tif", "frames.npy", "localizations.csv", "truth.csv"
-_LARGEST_INTEGER = np.iinfo(np.uint16).max
+FRAMES_TIFF, FRAMES_NUMPY = "frames.tif", "frames.npy"
+_MAX_INTEGER = np.iinfo(np.uint16).max
 
 
 def write_sample(
@@ -39,14 +41,12 @@ def write_sample(
     if frames is None:
         simulated = simulate_frames(localizer.setup, count, seed)
         frames = list(simulated.frames)
-        truth_table(simulated).to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
+        truth_table(simulated).to_csv(folder / TRUTH_FILE, index=False, float_format="%.9g", lineterminator="\n")
     stack = np.stack([np.asarray(frame, np.float32) for frame in frames])
-    if stack.min() >= 0 and stack.max() <= _LARGEST_INTEGER:
+    if stack.min() >= 0 and stack.max() <= _MAX_INTEGER:
         stack = np.rint(stack).astype(np.uint16)
     tifffile.imwrite(folder / FRAMES_TIFF, stack, photometric="minisblack")
     np.save(folder / FRAMES_NUMPY, stack)
-    found = [localizer.localize(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
-    numbers = np.repeat(np.arange(1, len(found) + 1), [len(rows) for rows in found])
-    rows = np.concatenate(found)
-    table = to_table(numbers, rows[:, :3], rows[:, 3], stack.shape[1:], localizer.setup)
-    write_table(folder / TABLE, table)
+    found = [localizer.rows(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
+    localizations = Localizations.from_rows(found, stack.shape[1:], localizer.setup)
+    write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())

@@ -11,53 +11,58 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import MASK_FILE, NETWORK_FACTS_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_folder
+from ds3d_tf.common.outputs import SAVED_MODEL_FILES, refuse_strangers
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
 from ds3d_tf.export.warmup import write_warmup_request
-from ds3d_tf.localization.graph_tiles import graph_tile_size
-from ds3d_tf.localization.localizer import MASK_FILE, NETWORK_FILE, SETUP_FILE
-from ds3d_tf.localization.tiled_peaks import localize_in_tiles
-from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB, MOST_FRAMES_A_STEP, PIXELS_A_STEP, pixels_within
+from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
+from ds3d_tf.localization.peaks.tiled_peaks import localize_in_tiles
+from ds3d_tf.localization.peaks.tiles import (
+    DEFAULT_MEMORY_GB,
+    MAX_FRAMES_A_STEP,
+    PIXELS_A_STEP,
+    pixels_within,
+    tile_overlap_px,
+)
 from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 
-# For a network that does not tell how far it looks: every tile sees the whole frame.
+# For a network whose receptive field is not known: every tile sees the whole frame.
 _BEYOND_ANY_FRAME = 2**20
 
 
-def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) -> None:
+def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: str | Path) -> None:
     """Write a network as a SavedModel with its normalization, peak finding, setup and mask inside.
 
     Signatures (docs/saved_model.md): ``serving_default``, ``with_options`` and ``in_tiles`` localize, ``volume`` and
-    ``volume_part`` give the network's output, ``about`` tells the setup. ``assets/`` holds ``setup.yaml``,
-    ``mask.npy`` and ``network.json``, ``assets.extra/`` a request with which servers warm up.
+    ``volume_part`` return the network's output, ``about`` returns the setup. ``assets/`` holds ``setup.yaml``,
+    ``mask.npy`` and ``network.json``; ``assets.extra/`` holds a request that servers run to warm up.
 
     Args:
         model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
         setup: its ``Setup``.
-        mask: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
-        folder: where to, whole or not at all; a SavedModel that is there is replaced.
+        mask_rad: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
+        folder: folder to write, whole or not at all; an existing SavedModel is replaced.
 
     Raises:
         InputError: the folder cannot be written, or holds something else.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is no SavedModel; choose another name")
-    size = int(np.shape(mask)[0])
-    travelling = setup.replace({"mask.source": MASK_FILE, "mask.size_px": size, "mask.zernike_rad": {}})
-    reach = getattr(model, "reach_px", None)
+    refuse_strangers(folder, SAVED_MODEL_FILES, "SavedModel")
+    own_setup = setup.with_mask(mask_rad, MASK_FILE)
+    receptive_radius_px = getattr(model, "receptive_radius_px", None)
     network = {
-        "reach_px": None if reach is None else int(reach),
+        "reach_px": None if receptive_radius_px is None else int(receptive_radius_px),
         "precisions": _precisions(model),
         # For readers without YAML: what a table in nm needs.
         "pixel_nm": 1000 * setup.optics.pixel_um,
         "z_min_nm": 1000 * setup.volume.z_min_um,
     }
-    facts = {"setup_yaml": travelling.to_yaml(), "network_json": json.dumps(network, indent=1) + "\n"}
+    facts = {"setup_yaml": own_setup.to_yaml(), "network_json": json.dumps(network, indent=1) + "\n"}
     module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
         tf.saved_model.save(
@@ -75,9 +80,9 @@ def export_saved_model(model: Any, setup: Any, mask: Any, folder: str | Path) ->
         assets = temporary / "assets"
         assets.mkdir(exist_ok=True)
         (assets / SETUP_FILE).write_text(facts["setup_yaml"], encoding="utf-8")
-        np.save(assets / MASK_FILE, np.asarray(mask, np.float64))
-        (assets / NETWORK_FILE).write_text(facts["network_json"], encoding="utf-8")
-        write_warmup_request(temporary, setup, reach or 1)
+        np.save(assets / MASK_FILE, np.asarray(mask_rad, np.float64))
+        (assets / NETWORK_FACTS_FILE).write_text(facts["network_json"], encoding="utf-8")
+        write_warmup_request(temporary, setup, receptive_radius_px or 1)
 
 
 def _precisions(model: Any) -> list[str]:
@@ -89,7 +94,7 @@ class _PlainNetwork(tf.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        # The variables alone: a Keras object would drag its Python-side registry into the file.
+        # Only the variables: a Keras object would bring its Python-side registry into the file.
         self.weights = [variable.value for variable in model.variables]
         self._call = lambda frames: model(frames, training=False)
 
@@ -104,12 +109,12 @@ def _digest(network: tf.Module) -> str:
     return digest.hexdigest()
 
 
-def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
+def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
     own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
-    reach_px = getattr(model, "reach_px", None) or _BEYOND_ANY_FRAME
-    smallest_px = max(getattr(model, "reach_px", None) or 1, 1)
+    receptive_radius_px = getattr(model, "receptive_radius_px", None) or _BEYOND_ANY_FRAME
+    min_px = max(getattr(model, "receptive_radius_px", None) or 1, 1)
     has_bfloat16 = "bfloat16" in _precisions(model)
 
     network = FusedNetwork(model) if has_bfloat16 else _PlainNetwork(model)
@@ -124,7 +129,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def volume(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"volume": self.network(normalize(check_frames(frames, smallest_px), setup.normalization))}
+            return {"volume": self.network(normalize(check_frames(frames, min_px), setup.normalization))}
 
         @tf.function(input_signature=[frames_spec], autograph=False)
         def serving_default(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -167,7 +172,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
             tile: tf.Tensor = tf.constant([0, 0], tf.int32),  # noqa: B008
             bfloat16: tf.Tensor = tf.constant(False),  # noqa: B008
         ) -> dict[str, tf.Tensor]:
-            frames = check_frames(frames, smallest_px)
+            frames = check_frames(frames, min_px)
             return self._localize(frames, threshold, radius, tile, tf.shape(frames)[0], bfloat16)
 
         @tf.function(
@@ -182,9 +187,9 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
         def volume_part(
             self, frames: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, bfloat16: tf.Tensor
         ) -> dict[str, tf.Tensor]:
-            first = tf.maximum(tf.stack([rows[0], columns[0]]) - reach_px, 0)
-            normalized = normalize(check_frames(frames, smallest_px), setup.normalization)
-            part = normalized[:, first[0] : rows[1] + reach_px, first[1] : columns[1] + reach_px]
+            first = tf.maximum(tf.stack([rows[0], columns[0]]) - receptive_radius_px, 0)
+            normalized = normalize(check_frames(frames, min_px), setup.normalization)
+            part = normalized[:, first[0] : rows[1] + receptive_radius_px, first[1] : columns[1] + receptive_radius_px]
             inner = [VOXELS_PER_PIXEL * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
             volume = self._in_precision(
                 part,
@@ -198,17 +203,19 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
             return {name: tf.repeat(text, tf.shape(ask)[0]) for name, text in texts.items()}
 
         def _within_memory(self, frames: tf.Tensor, threshold: tf.Tensor, radius: tf.Tensor) -> dict[str, tf.Tensor]:
-            # A server must not die of a request: however many and large the frames are, memory stays bounded.
-            frames = check_frames(frames, smallest_px)
+            # No request may exhaust a server: memory stays bounded for any number and size of frames.
+            frames = check_frames(frames, min_px)
             shape = tf.shape(frames)
             pixels = tf.maximum(shape[1] * shape[2], 1)
-            together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MOST_FRAMES_A_STEP)
-            # The steps and tiles of a Localizer with as much memory, so that positions are equal to the last digit.
-            most = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
-            halo_px = reach_px + -(-tf.where(radius >= 0, radius, own_radius) // VOXELS_PER_PIXEL)
-            whole = tf.logical_or(pixels <= most, reach_px == _BEYOND_ANY_FRAME)
+            together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MAX_FRAMES_A_STEP)
+            # The steps and tiles of a Localizer with this memory, so that positions are equal to the last digit.
+            max_pixels = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
+            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius))
+            whole = tf.logical_or(pixels <= max_pixels, receptive_radius_px == _BEYOND_ANY_FRAME)
             tile = tf.cond(
-                whole, lambda: tf.zeros([2], tf.int32), lambda: graph_tile_size(shape[1], shape[2], halo_px, most)
+                whole,
+                lambda: tf.zeros([2], tf.int32),
+                lambda: graph_tile_size(shape[1], shape[2], overlap_px, max_pixels),
             )
             return self._localize(frames, threshold, radius, tile, together, tf.constant(False))
 
@@ -229,7 +236,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
             found = tf.sequence_mask(count, tf.shape(confidence)[1])[..., tf.newaxis]
             return {"xyz_um": tf.where(found, xyz_um, 0.0), "confidence": confidence, "count": count}
 
-        # A function of its own, so that network and peak finding are in the file once.
+        # A separate function, so that network and peak finding are in the file only once.
         @tf.function(
             input_signature=[
                 frames_spec,
@@ -254,7 +261,7 @@ def _module(model: Any, setup: Any, facts: dict[str, str]) -> tf.Module:
                 normalize(frames, setup.normalization),
                 lambda part, use: self._in_precision(part, bfloat16, use),
                 (tile[0], tile[1]),
-                reach_px,
+                receptive_radius_px,
                 tf.where(threshold >= 0, threshold, own_threshold),
                 tf.where(radius >= 0, radius, own_radius),
                 learning.keep_single_z,

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.silence import silent_unless_it_fails
+from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
-from ds3d_tf.localization.network_files import NetworkFile
-from ds3d_tf.localization.tiles import halo
+from ds3d_tf.localization.engines.network_file import NetworkFile
+from ds3d_tf.localization.peaks.tiles import tile_overlap_px
 from ds3d_tf.setup import Setup
 
 WEIGHTS = ("float32", "float16", "int8")
@@ -45,7 +45,7 @@ def export_tflite(
     frame_px = (setup.volume.height_px, setup.volume.width_px)
     tile_px = tile_px or frame_px
     network = portable_network(model, setup)
-    least = 2 * halo(model.reach_px, setup.learning.peak_radius_voxels) + 1
+    least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
     # A tile of the setup's frames is allowed at any size: frames of just that size need no others.
     if min(tile_px) < least and tile_px != frame_px:
         raise InputError(
@@ -60,7 +60,7 @@ def export_tflite(
     with silent_unless_it_fails():
         content = converter.convert()
     Path(file).write_bytes(content)
-    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.reach_px), weights, tile_px)
+    written = NetworkFile(Path(file), setup, np.asarray(mask_rad), int(model.receptive_radius_px), weights, tile_px)
     written.write()
     return written
 

@@ -10,17 +10,17 @@ import numpy as np
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def write_warmup_request(saved_model: Path, setup: Any, smallest_px: int = 1) -> None:
+def write_warmup_request(saved_model: Path, setup: Any, min_px: int = 1) -> None:
     """Write a TFRecord with one ``PredictionLog`` into a SavedModel: noise of the setup's frame size.
 
-    ``smallest_px`` is the smallest side, pixels, that the model takes.
+    ``min_px`` is the smallest side, pixels, that the model takes.
 
     The messages are those of TensorFlow Serving's ``prediction_log.proto``, ``predict.proto`` and ``model.proto``,
     few enough to be written without its Python package.
     """
     import tensorflow as tf
 
-    shape = (1, max(setup.volume.height_px, smallest_px), max(setup.volume.width_px, smallest_px))
+    shape = (1, max(setup.volume.height_px, min_px), max(setup.volume.width_px, min_px))
     frames = np.random.default_rng(0).poisson(100, shape).astype(np.float32)
     tensor = tf.make_tensor_proto(frames).SerializeToString()
     model_spec = _message(3, b"serving_default")

@@ -1,1 +1,1 @@
-"""Whole jobs: each module is what one script of tools/ calls."""
+"""Whole jobs: one module for each command."""

@@ -1,90 +1,79 @@
-"""The job of tools/design_mask.py: the mask of smallest mean Cramér–Rao bound."""
+"""The job of `ds3d design-mask`: the mask of smallest mean Cramér–Rao bound."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import DesignMaskOptions, DesignOptions
+from ds3d_tf.options.calibrate import ConditionOptions
 from ds3d_tf.setup import Setup
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 CURVE_HEIGHTS = 41
 DESIGNED = "designed"
 
 
+@dataclass(frozen=True)
+class MaskDesign:
+    """The folder that was written, and mask → metrics of its bound (nm), the setup's own mask first."""
+
+    folder: Path
+    metrics: dict[str, dict[str, float]]
+
+    def summary(self) -> str:
+        """Return one line for each mask, and the folder."""
+        lines = [
+            f"{name}: mean bound {row['mean_nm']:.2f} nm (x {row['mean_x_nm']:.1f}, y {row['mean_y_nm']:.1f}, "
+            f"z {row['mean_z_nm']:.1f}); rms lateral {row['rms_lateral_nm']:.1f}, axial {row['rms_axial_nm']:.1f} nm"
+            for name, row in self.metrics.items()
+        ]
+        return "\n".join([*lines, f"designed mask: {self.folder}/"])
+
+
+@takes_options(DesignMaskOptions)
 def design_mask(
     setup: Setup,
-    out: Path,
+    out: str | Path,
+    options: DesignMaskOptions,
     *,
-    photons: float | None = None,
-    background: float | None = None,
-    read_noise: float | None = None,
-    blur_sigma_px: float | None = None,
-    lowest_mode: int = 4,
-    highest_mode: int = 55,
-    heights: int = 17,
-    starts: int = 6,
-    steps: int = 400,
-    seed: int = 0,
     overwrite: bool = False,
-    progress: Progress | None = None,
-) -> dict[str, dict[str, float]]:
-    """Design the mask of a setup's depth range and write it, with a record and a figure, into the folder ``out``.
+    progress: Progress = no_progress,
+) -> MaskDesign:
+    """Design the mask of a setup's depth range and write it, with a record and a figure, into a folder.
 
-    What is not given (None) comes from the setup: mean photons and background (counts a pixel), read noise (counts)
-    and blur (pixels). The setup's own mask is only compared with.
-
-    Returns mask → figures of its bound (nm), the setup's own first.
+    Args:
+        setup: optics, depth range, and the conditions that the options leave open; its mask is only compared with.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.DesignMaskOptions`; its fields may be given as keywords instead.
+        overwrite: whether to replace an earlier design.
+        progress: told how many iterations are done.
 
     Raises InputError for a number out of range, a mask that cannot be read, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "design.yaml").is_file():
-        raise InputError(f"{out} exists and is no output of this command; choose another name")
-    for name, number, least in (
-        ("lowest", lowest_mode, 4),
-        ("highest", highest_mode, lowest_mode),
-        ("heights", heights, 2),
-        ("starts", starts, 1),
-        ("steps", steps, 1),
-        ("seed", seed, 0),
-    ):
-        if number < least:
-            raise InputError(f"--{name} {number}: expected at least {least}")
-    given = {"photons": photons, "background": background, "read-noise": read_noise, "blur": blur_sigma_px}
-    for name, value in given.items():
-        if value is not None and not (value > 0 or (value == 0 and name in ("background", "read-noise"))):
-            raise InputError(f"--{name} {value:g}: expected a positive number")
+    out = check_folder(out, overwrite, "design-mask")
 
     from ds3d_tf.optics.crlb_curve import bound_over_z, typical_conditions
-    from ds3d_tf.optics.design import DesignOptions, design
+    from ds3d_tf.optics.design import design
     from ds3d_tf.optics.design_files import SHOWN_HEIGHTS, bound_figures, write_design
-    from ds3d_tf.optics.exact import exact_renderer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
-    conditions = typical_conditions(
-        setup, photons=photons, background=background, read_noise=read_noise, blur_sigma_px=blur_sigma_px
-    )
-    options = DesignOptions(
-        lowest_mode=lowest_mode, highest_mode=highest_mode, heights=heights, starts=starts, steps=steps, seed=seed
-    )
+    conditions = typical_conditions(setup, **asdict(options.part(ConditionOptions)))
+    search = options.part(DesignOptions)
     own_mask = load_mask(setup)
-    most = options.starts * options.start_steps + options.steps
-    task = progress.add_task("designing", total=most) if progress else None
-
-    def show(step: int, value: float) -> None:
-        if progress and task is not None:
-            progress.update(task, completed=step, description=f"designing, mean bound {value:.2f} nm")
-
-    designed = design(setup, conditions, options, progress=show)
-    if progress and task is not None:
-        progress.update(task, completed=most)
+    most = search.starts * search.start_steps + search.steps
+    designed = design(
+        setup,
+        conditions,
+        search,
+        progress=lambda step, value: progress(f"designing, mean bound {value:.2f} nm", step, most),
+    )
+    progress(f"designing, mean bound {designed.mean_bound_nm:.2f} nm", most, most)
     volume = setup.volume
     z_um = np.linspace(volume.z_min_um, volume.z_max_um, CURVE_HEIGHTS)
     renderer = exact_renderer(setup.optics, volume, designed.mask_rad)
@@ -96,6 +85,6 @@ def design_mask(
     ones = np.ones(SHOWN_HEIGHTS)
     at = np.stack([0 * shown, 0 * shown, shown], axis=1)
     images = renderer.psf(at, conditions.photons * ones, conditions.blur_sigma_px * ones).numpy()
-    with whole_folder(out) as folder:
-        write_design(folder, setup, conditions, options, designed, z_um, bounds, images)
-    return {name: bound_figures(bound) for name, bound in bounds.items()}
+    with output_folder(out, overwrite, "design-mask") as folder:
+        write_design(folder, setup, conditions, search, designed, z_um, bounds, images)
+    return MaskDesign(out, {name: bound_figures(bound) for name, bound in bounds.items()})

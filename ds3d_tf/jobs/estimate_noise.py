@@ -1,7 +1,8 @@
-"""The job of tools/estimate_noise.py: from a recording to the noise and signal sections of a setup."""
+"""The job of `ds3d estimate-noise`: from a recording to the noise and signal sections of a setup."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import EstimateNoiseOptions
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from ds3d_tf.calibration.emitter_search import EmitterSearch
-    from ds3d_tf.calibration.noise_estimate import NoiseEstimate
-    from ds3d_tf.calibration.recording_tiles import Tile
-    from ds3d_tf.calibration.signal_estimate import SignalEstimate
-    from ds3d_tf.localization.frames import FrameSource
+    from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
+    from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+    from ds3d_tf.calibration.noise.recording_tiles import Tile
+    from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate
+    from ds3d_tf.localization.frames.source import FrameSource
 
 SECTIONS, REPORT = "sections.yaml", "noise.yaml"
 FEWEST_FRAMES = 5
 SMALLEST_BOX_PX = 64
 TILE_PX = 128
 TYPICAL_TILES = 12
-WELL_EXPLAINED = 0.65
 
 
 @dataclass(frozen=True)
@@ -65,43 +66,52 @@ class EstimatedNoise:
         return "\n".join(lines)
 
 
+@takes_options(EstimateNoiseOptions)
 def estimate_noise(
     frames: str | Path,
     out: str | Path,
+    options: EstimateNoiseOptions,
     *,
     setup: Setup | None = None,
-    box: Sequence[int] | None = None,
-    seed: int = 0,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> EstimatedNoise:
-    """Estimate baseline, background noise and, with a setup's images, the signal; write all into the folder ``out``.
+    """Estimate baseline, background noise and, with a setup's images, the signal of a recording; write a folder.
 
-    ``box`` is (row, column, height, width), pixels, of a part of the frames without emitters; without it, emitter-free
-    pixels are found. At most 200 frames, spread over the recording, are read.
+    At most 200 frames, spread over the recording, are read.
+
+    Args:
+        frames: recording, in any form that ``open_frames`` reads.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.EstimateNoiseOptions`; its fields may be given as keywords instead.
+        setup: optics and mask of the recording; None: estimate the noise only.
+        overwrite: whether to replace an earlier output.
+        progress: told how many frames are read and searched.
 
     Raises InputError for a recording too short, too dense or without emitters to estimate from, a box outside the
     frames, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / SECTIONS).is_file():
-        raise InputError(f"{out} exists and was not written by this command; choose another name")
-    if seed < 0:
-        raise InputError(f"--seed {seed}: expected 0 or more")
+    out = check_folder(out, overwrite, "estimate-noise")
+    seed = options.seed
 
-    from ds3d_tf.calibration.emitter_free import emitter_free
-    from ds3d_tf.calibration.estimated_sections import as_changes, noise_sections, normalization_section, signal_section
-    from ds3d_tf.calibration.noise_plots import draw_where
-    from ds3d_tf.calibration.recording_tiles import sample_tiles
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.calibration.noise import report as noise_report
+    from ds3d_tf.calibration.noise.emitter_free import emitter_free
+    from ds3d_tf.calibration.noise.estimated_sections import (
+        as_changes,
+        noise_sections,
+        normalization_section,
+        signal_section,
+    )
+    from ds3d_tf.calibration.noise.plots import draw_where
+    from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
+    from ds3d_tf.localization.frames.source import open_frames
 
     source = open_frames(frames)
     if len(source) < FEWEST_FRAMES:
         raise InputError(f"{frames}: {len(source)} frames are too few to estimate from; give {FEWEST_FRAMES} or more")
-    box = _checked_box(box, source)
+    box = _checked_box(options.box, source)
     wanted = (setup.volume.height_px, setup.volume.width_px) if setup else (TILE_PX, TILE_PX)
-    reading = _Task(progress, "reading")
-    tiles = sample_tiles(source, wanted, seed, reading)
+    tiles = sample_tiles(source, wanted, seed, functools.partial(progress, "reading"))
     free_pixels: Callable[[np.ndarray], np.ndarray] = emitter_free
     noise_tiles = tiles
     if box is not None:
@@ -116,19 +126,18 @@ def estimate_noise(
         sections["signal"] = signal_section(signal.law)
         if setup.normalization.kind == "factors":
             sections["normalization"] = normalization_section([tile.pixels for tile in tiles])
-    remarks = _remarks(setup, noise, signal, crowd, box)
-    with whole_folder(out) as folder:
+    remarks = noise_report.remarks(setup, noise, signal, crowd, box)
+    with output_folder(out, overwrite, "estimate-noise") as folder:
         draw_where(folder / "where.png", tiles, _shown_pixels(box), noise, signal, search)
         _write_yaml(folder / SECTIONS, sections)
         Setup.from_yaml((folder / SECTIONS).read_text("utf-8"), where=SECTIONS)
-        report = _report(frames, noise, signal, crowd, box)
+        report = noise_report.report(frames, noise, signal, crowd, box)
         complete = None
         if setup is not None:
             from ds3d_tf.optics.masks import load_mask
 
-            changes = {"name": f"{setup.name}, estimated noise", "mask.source": "mask.npy", "mask.zernike_rad": {}}
-            values = setup.replace({**changes, **as_changes(sections)}).model_dump()
-            complete = Setup.create(values, where="estimated setup", mask_rad=load_mask(setup))
+            changes = {"name": f"{setup.name}, estimated noise", **as_changes(sections)}
+            complete = setup.with_mask(load_mask(setup)).replace(changes)
             complete.save(folder / "setup.yaml")
             report["comparison"] = _compare(folder / "comparison.png", tiles, complete, crowd or 0.0, seed)
         _write_yaml(folder / REPORT, report)
@@ -144,35 +153,23 @@ def estimate_noise(
     )
 
 
-class _Task:
-    """A task on a progress bar, if there is one."""
-
-    def __init__(self, progress: Progress | None, name: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(name, total=None) if progress else None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
-
-
-def _checked_box(box: Sequence[int] | None, source: FrameSource) -> tuple[int, int, int, int] | None:
-    if box is None:
+def _checked_box(box: Sequence[int], source: FrameSource) -> tuple[int, int, int, int] | None:
+    if not box:
         return None
-    text = ",".join(map(str, box))
+    text = f"{argument('box')} {','.join(map(str, box))}"
     if len(box) != 4:
-        raise InputError(f"--box {text}: expected four numbers, ROW,COLUMN,HEIGHT,WIDTH in pixels")
+        raise InputError(f"{text}: expected four numbers, ROW,COLUMN,HEIGHT,WIDTH in pixels")
     row, column, height, width = box
     rows, columns = source.shape
     if min(row, column) < 0 or min(height, width) < 1 or row + height > rows or column + width > columns:
-        raise InputError(f"--box {text}: reaches beyond the frames of {rows}×{columns} pixels")
+        raise InputError(f"{text}: reaches beyond the frames of {rows}×{columns} pixels")
     if height * width < SMALLEST_BOX_PX or width < 3:
-        raise InputError(f"--box {text}: {height * width} pixels; give at least {SMALLEST_BOX_PX}, 3 or more in a row")
+        raise InputError(f"{text}: {height * width} pixels; give at least {SMALLEST_BOX_PX}, 3 or more in a row")
     return row, column, height, width
 
 
 def _cut(source: FrameSource, index: int, box: tuple[int, int, int, int]) -> Tile:
-    from ds3d_tf.calibration.recording_tiles import Tile
+    from ds3d_tf.calibration.noise.recording_tiles import Tile
 
     row, column, height, width = box
     return Tile(source.read(index)[row : row + height, column : column + width], index, row, column)
@@ -186,7 +183,7 @@ def _shown_pixels(box: tuple[int, int, int, int] | None) -> Callable[[Tile], np.
     """Return a function that says which pixels of a tile the noise was taken from."""
 
     def used(tile: Tile) -> np.ndarray:
-        from ds3d_tf.calibration.emitter_free import emitter_free
+        from ds3d_tf.calibration.noise.emitter_free import emitter_free
 
         if box is None:
             return emitter_free(tile.pixels)
@@ -205,13 +202,13 @@ def _noise(
     frames: str | Path,
     box: tuple[int, int, int, int] | None,
 ) -> NoiseEstimate:
-    from ds3d_tf.calibration.noise_estimate import estimate_noise as of_tiles
+    from ds3d_tf.calibration.noise.noise_estimate import estimate_noise as of_tiles
 
     noise = of_tiles([tile.pixels for tile in tiles], free_pixels)
     if noise is None:
         raise InputError(
-            f"{frames}: no part of the frames is free of emitters; name one with --box ROW,COLUMN,HEIGHT,WIDTH, "
-            "or give a sparser recording"
+            f"{frames}: no part of the frames is free of emitters; name one with {argument('box')} "
+            "ROW,COLUMN,HEIGHT,WIDTH, or give a sparser recording"
         )
     if not noise.sigma > 0:
         place = "the box" if box else "the background"
@@ -220,11 +217,11 @@ def _noise(
 
 
 def _signal(
-    tiles: Sequence[Tile], setup: Setup, noise: NoiseEstimate, frames: str | Path, progress: Progress | None
+    tiles: Sequence[Tile], setup: Setup, noise: NoiseEstimate, frames: str | Path, progress: Progress
 ) -> tuple[EmitterSearch, SignalEstimate, float]:
     """Return the search, the signal, and the number of emitters whose light a tile holds on average."""
-    from ds3d_tf.calibration.emitter_search import EmitterSearch
-    from ds3d_tf.calibration.signal_estimate import MOST_TILES, estimate_signal
+    from ds3d_tf.calibration.noise.emitter_search import EmitterSearch
+    from ds3d_tf.calibration.noise.signal_estimate import MOST_TILES, estimate_signal
 
     height, width = tiles[0].pixels.shape
     search = EmitterSearch(setup, (height, width))
@@ -233,7 +230,7 @@ def _signal(
             f"{frames}: frames of {height}×{width} pixels are too small for the setup's images, which reach "
             f"{search.half_size_px} pixels from their centre; give larger frames"
         )
-    watch = _Task(progress, "searching")
+    watch = functools.partial(progress, "searching")
     pixels = [tile.pixels for tile in tiles]
     signal = estimate_signal(pixels, search, noise, lambda done: watch(done, MOST_TILES))
     if signal is None:
@@ -248,8 +245,8 @@ def _signal(
 
 def _compare(path: Path, tiles: Sequence[Tile], setup: Setup, crowd: float, seed: int) -> dict[str, Any]:
     """Draw real and simulated frames side by side and return how alike they are."""
-    from ds3d_tf.calibration.comparison import likeness, simulated_like
-    from ds3d_tf.calibration.noise_plots import draw_comparison
+    from ds3d_tf.calibration.noise.comparison import likeness, simulated_like
+    from ds3d_tf.calibration.noise.plots import draw_comparison
 
     typical = np.random.default_rng(seed).permutation(len(tiles))[:TYPICAL_TILES]
     real = [tiles[index].pixels for index in typical]
@@ -257,74 +254,6 @@ def _compare(path: Path, tiles: Sequence[Tile], setup: Setup, crowd: float, seed
     simulated = list(simulated_like(setup, shape, max(round(crowd), 1), seed))
     draw_comparison(path, real, simulated, f"frame {tiles[typical[0]].frame + 1}")
     return likeness(real, simulated)
-
-
-def _remarks(
-    setup: Setup | None,
-    noise: NoiseEstimate,
-    signal: SignalEstimate | None,
-    crowd: float | None,
-    box: tuple[int, int, int, int] | None,
-) -> list[str]:
-    remarks = []
-    if setup is None:
-        remarks.append(
-            "the signal was not estimated: emitters are told apart by their images, so give "
-            "optics and mask with --setup"
-        )
-    if box is None and noise.free_share < 0.05:
-        remarks.append(f"only {noise.free_share:.1%} of the pixels are free of emitters; check where.png, or use --box")
-    if signal is not None and signal.explained < WELL_EXPLAINED:
-        remarks.append(
-            f"the setup's images explain {signal.explained:.0%} of the emitters' light only; check mask, optics, "
-            "focus and depth range, or retrieve the mask from beads"
-        )
-    if signal is not None and signal.dense:
-        remarks.append("all frames are dense, so that the signal may be too high by the light of neighbours")
-    if setup is not None and crowd is not None and crowd > setup.emitters.count_range[1]:
-        low, high = setup.emitters.count_range
-        remarks.append(
-            f"light of {crowd:.0f} emitters in an area of a simulated frame, "
-            f"but emitters.count_range is [{low}, {high}]"
-        )
-    return remarks
-
-
-def _report(
-    frames: str | Path,
-    noise: NoiseEstimate,
-    signal: SignalEstimate | None,
-    crowd: float | None,
-    box: tuple[int, int, int, int] | None,
-) -> dict[str, Any]:
-    def pair(values: tuple[float, float]) -> list[float]:
-        return [round(float(value), 3) for value in values]
-
-    report: dict[str, Any] = {
-        "recording": str(frames),
-        "box": list(box) if box else None,
-        "baseline": {"mean": round(noise.baseline, 3), "range": pair(noise.baseline_range)},
-        "background_sigma": {
-            "root_mean_square": round(noise.sigma, 3),
-            "range": pair(noise.sigma_range),
-            "varies_over_the_frame": noise.varies_in_space,
-            "is_that_of_light": noise.is_light,
-        },
-        "emitter_free_share": round(noise.free_share, 4),
-    }
-    if signal is not None:
-        report["signal"] = {
-            "distribution": signal.law.distribution,
-            "mean": round(float(signal.law.mean), 1),
-            "gamma": {"shape": round(signal.law.gamma_shape, 3), "scale": round(signal.law.gamma_scale, 1)},
-            "uniform_range": pair(signal.law.uniform_range),
-            "lone_emitters": len(signal.photons),
-            "tiles_searched": len(signal.searched),
-            "explained_share_of_energy": round(signal.explained, 3),
-            "faintest_found": round(signal.faintest, 1),
-        }
-        report["emitters_by_their_light_in_a_simulated_frames_area"] = round(crowd or 0.0, 1)
-    return report
 
 
 def _write_yaml(path: Path, values: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The job of tools/export.py: a trained model in a format for others, checked before it is written."""
+"""The job of `ds3d export`: a trained model in a format for others, checked before it is written."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import refuse_existing, whole_files, whole_folder
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.common.shipped import find_model
 from ds3d_tf.common.versions import next_version
+from ds3d_tf.options import ExportOptions
+from ds3d_tf.options.use import ExportFormat
 
 if TYPE_CHECKING:
     from ds3d_tf.export.agreement import Agreement
@@ -24,11 +28,9 @@ if TYPE_CHECKING:
     from ds3d_tf.setup import Setup
 
 ENDINGS = {"tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
-FORMATS = ("saved_model", *ENDINGS, "bioimageio")
+FORMATS = get_args(ExportFormat)
 # Smallest share of localizations, within a distance in nm of the Keras model's.
 BARS = {"float32": (0.999, 0.5), "float16": (0.99, 5.0)}
-CHECKED_FRAMES = 8
-SAMPLE_FRAMES = 10
 SEED = 2020
 AGREEMENT_FILE, SAMPLE_FOLDER = "agreement.json", "sample"
 # What a run folder may hold that a user of the model wants to see.
@@ -50,53 +52,45 @@ class Exported:
         return f"{self.agreement.summary()}\n{self.format}, {self.weights}, {self.megabytes:.2f} MB: {self.path}"
 
 
+@takes_options(ExportOptions)
 def export(
-    run: str | Path,
-    to: str,
+    model: str | Path,
+    to: ExportFormat,
     out: str | Path,
+    options: ExportOptions,
     *,
-    frames: str | Path | None = None,
-    check: int = CHECKED_FRAMES,
-    weights: str = "float32",
-    tile_px: tuple[int, int] | None = None,
-    sample: int = SAMPLE_FRAMES,
-    memory_gb: float | None = None,
     overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> Exported:
     """Write a model in another format if its localizations are the Keras model's.
 
     Args:
-        run: a run folder, the folder of imported weights, or a folder of numbered versions.
+        model: a run folder, the folder of imported weights, a folder of numbered versions, or a shipped model's name.
         to: "saved_model" (a new version in the folder ``out``), "tflite", "onnx", "openvino" or "bioimageio".
         out: folder or file to write.
-        frames: a recording to compare on; frames simulated by the model's own setup if None.
-        check: number of frames to compare on.
-        weights: for TFLite: "float32", "float16" or "int8"; the last is measured, not judged.
-        tile_px: for TFLite: rows and columns of the network's only input; the setup's frames if None.
-        sample: for SavedModels: number of frames of the sample recording beside it, 0 for none.
-        memory_gb: memory of the process while comparing; the Localizer's own if None.
+        options: see :class:`~ds3d_tf.options.ExportOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier file.
+        progress: told how many frames are compared.
 
     Raises InputError for a model, recording, option or output that cannot be used, and if the exported model's
     localizations are not the Keras model's.
     """
-    _check_options(to, weights, tile_px, check, sample)
+    _check_options(to, options)
     out = _checked_output(to, Path(out), overwrite)
 
     from ds3d_tf.export.agreement import keras_localizer
-    from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB
     from ds3d_tf.model.files import find_model_folder, load_model_folder
 
-    model, setup, mask_rad = load_model_folder(run)
-    memory_gb = DEFAULT_MEMORY_GB if memory_gb is None else memory_gb
-    recording = _first_frames(frames, setup, check)
-    reference = keras_localizer(model, setup, mask_rad, memory_gb)
-    parts = _Parts(find_model_folder(run), model, setup, mask_rad, recording, reference, memory_gb, weights)
+    folder = find_model_folder(find_model(model))
+    network, setup, mask_rad = load_model_folder(folder)
+    recording = _first_frames(options.frames, setup, options.check)
+    reference = keras_localizer(network, setup, mask_rad, options.memory_gb)
+    parts = _Parts(folder, network, setup, mask_rad, recording, reference, options.memory_gb, options.weights, progress)
     if to == "saved_model":
-        return _versioned(parts, out, frames, sample)
+        return _versioned(parts, out, options.frames, options.sample)
     if to == "bioimageio":
         return _bioimageio(parts, out)
-    return _network_file(parts, to, out, tile_px)
+    return _network_file(parts, to, out, options.tile_px)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +105,7 @@ class _Parts:
     reference: Localizer
     memory_gb: float
     weights: str
+    progress: Progress
 
     def agreement(self, exported: str | Path | Localizer) -> Agreement:
         """Compare, and refuse what is too far away."""
@@ -118,32 +113,37 @@ class _Parts:
         from ds3d_tf.localization.localizer import Localizer
 
         localizer = exported if isinstance(exported, Localizer) else Localizer(exported, memory_gb=self.memory_gb)
-        localizer.check_shape(self.frames[0].shape, "--frames")
-        with console.progress() as bar:
-            task = bar.add_task("comparing", total=len(self.frames))
-            result = compare(self.reference, localizer, self.frames, lambda: bar.advance(task))
+        localizer.check_shape(self.frames[0].shape, argument("frames"))
+        done = itertools.count(1)
+        self.progress("comparing", 0, len(self.frames))
+        result = compare(
+            self.reference,
+            localizer,
+            self.frames,
+            lambda: self.progress("comparing", next(done), len(self.frames)),
+        )
         if self.weights in BARS:
             share, distance_nm = BARS[self.weights]
             if result.share(distance_nm) < share:
                 raise InputError(
                     f"not written: only {result.share(distance_nm):.2%} of {result.localizations} localizations are "
-                    f"within {distance_nm:g} nm of the Keras model's, expected {share:.1%} or more; --check with more "
-                    "frames tells whether it is chance"
+                    f"within {distance_nm:g} nm of the Keras model's, expected {share:.1%} or more; "
+                    f"{argument('check')} with more frames tells whether it is chance"
                 )
         return result
 
 
 def _network_file(parts: _Parts, to: str, out: Path, tile_px: tuple[int, int] | None) -> Exported:
     """Write one file, and its description, for another runtime."""
-    from ds3d_tf.localization import network_files
+    from ds3d_tf.localization.engines import network_file as network_files
 
     write = _writer(to, parts.weights, tile_px)
-    names = [*network_files.parts(out), network_files.description_file(out)]
+    names = [*network_files.network_files(out), network_files.description_file(out)]
     with whole_files(names) as temporary:
         file = write(parts.model, parts.setup, parts.mask_rad, temporary / out.name)
         agreement = _timed(parts, file.path, parts.agreement(file.path))
         replace(file, agreement=agreement.facts()).write()
-    return Exported(out, to, parts.weights, _megabytes(network_files.parts(out)), agreement)
+    return Exported(out, to, parts.weights, _megabytes(network_files.network_files(out)), agreement)
 
 
 def _writer(to: str, weights: str, tile_px: tuple[int, int] | None) -> Callable[..., Any]:
@@ -167,11 +167,14 @@ def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
 
     from ds3d_tf.export.agreement import side_by_side
     from ds3d_tf.export.portable import portable_network
-    from ds3d_tf.localization.network_engine import open_network_engine
+    from ds3d_tf.localization.engines.network import open_network_engine
 
     engine = open_network_engine(path)
     volume = parts.setup.volume
-    size = engine.size_px or (max(volume.height_px, engine.reach_px), max(volume.width_px, engine.reach_px))
+    size = engine.size_px or (
+        max(volume.height_px, engine.receptive_radius_px),
+        max(volume.width_px, engine.receptive_radius_px),
+    )
     frame = np.resize(parts.frames[0], size)[np.newaxis]
     ranges = np.array([[frame.min(), frame.max()]], np.float32)
     network = portable_network(parts.model, parts.setup)
@@ -216,28 +219,20 @@ def _bioimageio(parts: _Parts, out: Path) -> Exported:
         parts.setup,
         parts.mask_rad,
         parts.memory_gb,
-        parts.model.reach_px,
+        parts.model.receptive_radius_px,
     )
     agreement = parts.agreement(localizer)
     export_bioimageio(parts.model, parts.setup, parts.mask_rad, out, frames=parts.frames, run=parts.run)
     return Exported(out, "bioimageio", "float32", _megabytes([out]), agreement)
 
 
-def _check_options(to: str, weights: str, tile_px: tuple[int, int] | None, check: int, sample: int) -> None:
+def _check_options(to: str, options: ExportOptions) -> None:
     if to not in FORMATS:
-        raise InputError(f"--to {to}: expected {', '.join(FORMATS)}")
-    if weights not in (*BARS, "int8"):
-        raise InputError(f"--weights {weights}: expected {', '.join((*BARS, 'int8'))}")
-    if to != "tflite" and weights != "float32":
-        raise InputError(f"--weights {weights}: for --to tflite only; {to} keeps float32")
-    if to != "tflite" and tile_px is not None:
-        raise InputError(f"--tile: for --to tflite only; {to} takes frames of any size")
-    if tile_px is not None and min(tile_px) < 1:
-        raise InputError(f"--tile {tile_px[0]} {tile_px[1]}: expected rows and columns in pixels, 1 or more")
-    if check < 1:
-        raise InputError(f"--check {check}: expected 1 frame or more")
-    if sample < 0:
-        raise InputError(f"--sample {sample}: expected 0 frames or more")
+        raise InputError(f"{argument('to')} {to}: expected {', '.join(FORMATS)}")
+    if to != "tflite" and options.weights != "float32":
+        raise InputError(f"{argument('weights')} {options.weights}: only for tflite; {to} keeps float32")
+    if to != "tflite" and options.tile_px is not None:
+        raise InputError(f"{argument('tile_px')}: only for tflite; {to} takes frames of any size")
 
 
 def _checked_output(to: str, out: Path, overwrite: bool) -> Path:
@@ -248,7 +243,7 @@ def _checked_output(to: str, out: Path, overwrite: bool) -> Path:
             raise InputError(f"{out} is a SavedModel, not a folder of numbered versions; choose another name")
         return out
     if to in ENDINGS and out.suffix.lower() != ENDINGS[to]:
-        raise InputError(f"--out {out}: expected a name that ends in {ENDINGS[to]} for {to}")
+        raise InputError(f"{argument('out')} {out}: expected a name that ends in {ENDINGS[to]} for {to}")
     return refuse_existing(out, overwrite)
 
 
@@ -258,7 +253,7 @@ def _first_frames(recording: str | Path | None, setup: Setup, count: int) -> lis
         from ds3d_tf.simulation.stream import simulate_frames
 
         return list(np.asarray(simulate_frames(setup, count, SEED).frames, np.float32))
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
     return [np.asarray(frame, np.float32) for frame in itertools.islice(open_frames(recording), count)]
 

@@ -1,29 +1,22 @@
-"""The job of tools/import_weights.py: DeepSTORM3D's PyTorch weights as a model folder."""
+"""The job of `ds3d import-weights`: DeepSTORM3D's PyTorch weights as a model folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import whole_folder
-from ds3d_tf.jobs.run_folder import MODEL_FILES, writable_folder
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import ImportWeightsOptions
 from ds3d_tf.setup import Setup
 
-if TYPE_CHECKING:
-    from ds3d_tf.simulation.stream import SimulatedFrames
-
-GRIDS = ("pixel_area", "half_pixel_shifted")
 DILATIONS = (16, 4)
-TRIAL_FRAMES = 32
 DILATION_FRAMES = 8
-TRIAL_SEED = 2020
-# Far enough for either grid, near enough that a wrong dilation finds little.
-TRIAL_TOLERANCE_UM = 0.25
 FEWEST_FOUND = 0.5
 
 
@@ -48,8 +41,8 @@ class ImportedWeights:
         how = ", ".join(f"{dilation}: {share:.0%}" for dilation, share in self.found.items())
         lines = [
             f"depth voxels: {self.depth_voxels}",
-            f"dilation: {self.max_dilation}" + (f" (lone emitters found with {how})" if self.found else " (as told)"),
-            f"grid: {self.grid}" + ("" if self.bias_nm else " (as told)"),
+            f"dilation: {self.max_dilation}" + (f" (lone emitters found with {how})" if self.found else " (as given)"),
+            f"grid: {self.grid}" + ("" if self.bias_nm else " (as given)"),
         ]
         for grid, (x, y, z) in self.bias_nm.items():
             lines.append(f"  {grid}: bias x {x:+.1f} nm, y {y:+.1f} nm, z {z:+.1f} nm")
@@ -58,41 +51,39 @@ class ImportedWeights:
         return "\n".join([*lines, f"model folder: {self.folder}/"])
 
 
+@takes_options(ImportWeightsOptions)
 def import_weights(
     weights: str | Path,
     setup: Setup,
     out: str | Path,
+    options: ImportWeightsOptions,
     *,
-    depth_voxels: int | None = None,
-    max_dilation: int | None = None,
-    grid: str | None = None,
-    scaling_factor: float | None = None,
     overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> ImportedWeights:
     """Write a model folder with the network of a .pkl file, its SavedModel, the setup and the mask.
 
-    The number of depth voxels and filters is read from the weights. The dilation and the voxel grid, unless told, are
-    found out by localizing simulated lone emitters: the dilation that finds more, the grid of the smaller bias.
+    The number of depth voxels and filters is read from the weights. The dilation and the voxel grid, unless given, are
+    detected by localizing simulated lone emitters: the dilation that finds more, the grid of the smaller bias.
 
     Args:
         weights: a ``state_dict`` of DeepSTORM3D's LocalizationCNN.
         setup: optics, frames and peak finding that the weights were trained for.
         out: folder to write.
-        depth_voxels: D, if it shall differ from the setup's.
-        max_dilation: 16 or 4, instead of finding it out.
-        grid: "pixel_area" or "half_pixel_shifted", instead of finding it out.
-        scaling_factor: largest confidence; the setup's if None.
+        options: see :class:`~ds3d_tf.options.ImportWeightsOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier model folder.
+        progress: told how many simulated frames are localized.
 
     Raises InputError if the weights cannot be read or are of another network, do not fit the setup, or localize too
-    badly with it to tell dilation and grid, or if the output exists or cannot be written.
+    badly with it to detect dilation and grid, or if the output exists or cannot be written.
     """
-    out = writable_folder(out, overwrite, MODEL_FILES, "model folder")
+    out = check_folder(out, overwrite, "import-weights")
+    max_dilation: int | None = options.max_dilation
+    grid: str | None = options.grid
     if max_dilation not in (None, *DILATIONS):
-        raise InputError(f"--dilation {max_dilation}: expected 16 or 4")
-    if grid not in (None, *GRIDS):
-        raise InputError(f"--grid {grid}: expected {' or '.join(GRIDS)}")
+        raise InputError(f"{argument('max_dilation')} {max_dilation}: expected 16 or 4")
 
+    from ds3d_tf.evaluation.lone_emitters import TRIAL_FRAMES, LoneEmitters
     from ds3d_tf.export.card import write_card
     from ds3d_tf.export.saved_model import export_saved_model
     from ds3d_tf.model.files import save_model_folder
@@ -100,20 +91,20 @@ def import_weights(
     from ds3d_tf.optics.masks import load_mask
 
     state = read_state(weights)
-    scaling_factor = setup.learning.scaling_factor if scaling_factor is None else scaling_factor
+    scaling_factor = setup.learning.scaling_factor if options.scaling_factor is None else options.scaling_factor
 
     def network(dilation: int) -> Any:
         return network_from_state(state, dilation, scaling_factor, where=str(weights))
 
     model = network(max_dilation or DILATIONS[0])
-    setup = _fitting(setup, model, depth_voxels, scaling_factor, str(weights))
+    setup = _fitting(setup, model, options.depth_voxels, scaling_factor, str(weights))
     mask_rad = load_mask(setup, allow_substitute=False)  # weights know the mask they were trained with
 
     found: dict[int, float] = {}
     bias_nm: dict[str, tuple[float, float, float]] = {}
     uncertainty_nm: tuple[float, ...] = ()
     if max_dilation is None or grid is None:
-        trial = _Trial(setup)
+        trial = LoneEmitters(setup, progress)
         if max_dilation is None:
             networks = {DILATIONS[0]: model, **{dilation: network(dilation) for dilation in DILATIONS[1:]}}
             found = {d: len(trial.errors_um(net, DILATION_FRAMES)) / DILATION_FRAMES for d, net in networks.items()}
@@ -129,7 +120,7 @@ def import_weights(
         else:
             _refuse_failure(found[max_dilation], setup, str(weights))
     setup = setup.replace({"volume.grid": grid, "learning.max_dilation": max_dilation})
-    with whole_folder(out) as folder:
+    with output_folder(out, overwrite, "import-weights") as folder:
         save_model_folder(folder, model, setup, mask_rad)
         export_saved_model(model, setup, mask_rad, folder / "saved_model")
         write_card(folder)
@@ -140,10 +131,12 @@ def _fitting(setup: Setup, model: Any, depth_voxels: int | None, scaling_factor:
     """Return the setup with the network's own sizes; refuse a depth that nobody has confirmed."""
     wanted = setup.volume.depth_voxels if depth_voxels is None else depth_voxels
     if model.depth_voxels != wanted:
-        named = f"--depth {wanted}" if depth_voxels is not None else f"setup {setup.name} has {wanted}"
+        named = (
+            f"{argument('depth_voxels')} {wanted}" if depth_voxels is not None else f"setup {setup.name} has {wanted}"
+        )
         raise InputError(
             f"{where}: the weights have {model.depth_voxels} depth voxels but {named}; use the setup they were "
-            f"trained with, or add --depth {model.depth_voxels} if they span its z range all the same"
+            f"trained with, or set {argument('depth_voxels')} {model.depth_voxels} if they span the same z range"
         )
     return setup.replace(
         {
@@ -158,7 +151,7 @@ def _refuse_failure(share: float, setup: Setup, where: str) -> None:
     if share < FEWEST_FOUND:
         raise InputError(
             f"{where}: with setup {setup.name} the network finds only {share:.0%} of simulated lone emitters; give the "
-            "setup the weights were trained with, or tell --dilation and --grid"
+            f"setup the weights were trained with, or set {argument('max_dilation')} and {argument('grid')}"
         )
 
 
@@ -171,54 +164,3 @@ def _bias_by_grid(bias_nm: np.ndarray, pixel_nm: float) -> dict[str, tuple[float
     """Return grid → mean error (x, y, z), nm, from that on the pixel-area grid."""
     x, y, z = (float(value) for value in bias_nm)
     return {"pixel_area": (x, y, z), "half_pixel_shifted": (x + pixel_nm / 2, y + pixel_nm / 2, z)}
-
-
-class _Trial:
-    """Lone, bright emitters in small frames, and how a network localizes them."""
-
-    def __init__(self, setup: Setup) -> None:
-        from ds3d_tf.simulation.stream import simulate_frames
-
-        # Small frames are as good for lone emitters, and quick; bright ones are found even in hard setups.
-        size = {
-            side: min(getattr(setup.volume, side), 2 * setup.volume.margin_px + 11)
-            for side in ("height_px", "width_px")
-        }
-        signal = setup.signal
-        photons = (
-            sum(signal.uniform_range) / 2
-            if signal.distribution == "uniform"
-            else signal.gamma_shape * signal.gamma_scale
-        )
-        self.setup = setup.replace(
-            {
-                **{f"volume.{side}": pixels for side, pixels in size.items()},
-                "volume.grid": "pixel_area",
-                "signal.distribution": "uniform",
-                "signal.uniform_range": (photons, 1.5 * photons),
-                "signal.label_threshold": None,
-            }
-        )
-        self.simulated: SimulatedFrames = simulate_frames(self.setup, TRIAL_FRAMES, TRIAL_SEED, emitter_count=1)
-
-    def errors_um(self, model: Any, frames: int) -> np.ndarray:
-        """Return the error of the localization nearest to each emitter found: float64 ``[K, 3]`` (x, y, z), µm."""
-        import tensorflow as tf
-
-        from ds3d_tf.jobs.matched_score import network_localizer
-        from ds3d_tf.simulation.normalization import normalize
-
-        localize = network_localizer(model, self.setup)
-        errors, batch = [], 4
-        with console.progress() as bar:
-            task = bar.add_task(f"trying dilation {model.max_dilation}", total=frames)
-            for start in range(0, frames, batch):
-                raw = tf.constant(self.simulated.frames[start : start + batch])
-                xyz_um, count = (value.numpy() for value in localize(normalize(raw, self.setup.normalization)))
-                for found, number, truth in zip(xyz_um, count, self.simulated.xyz_um[start:], strict=False):
-                    error = found[:number] - truth[0]
-                    distance = np.linalg.norm(error, axis=1)
-                    if number and distance.min() < TRIAL_TOLERANCE_UM:
-                        errors.append(error[distance.argmin()])
-                bar.advance(task, len(count))
-        return np.array(errors, np.float64).reshape(-1, 3)

@@ -1,23 +1,25 @@
-"""The job of tools/learn_mask.py: a phase mask learned together with a network."""
+"""The job of `ds3d learn-mask`: a phase mask learned together with a network."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.resumed import resumed_run
-from ds3d_tf.jobs.run_folder import writable_folder
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import LearnMaskOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import LearningSection
+from ds3d_tf.training.run_folder.resumed import resumed_run
 
 if TYPE_CHECKING:
-    from ds3d_tf.training.checkpoint import Checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import Checkpoint
 
 SETUP_FILE = "setup.yaml"
 START_FILE = "start_mask.npy"
@@ -27,7 +29,7 @@ PICTURES = "pictures"
 FILM = "film.gif"
 FIGURE = "learned.png"
 OWN_FILES = frozenset(
-    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, PICTURES, FILM, FIGURE, "model.keras"}
+    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, f"{PICTURES}/*.png", FILM, FIGURE, "model.keras"}
     | {"best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz"}
 )
 CURVE_HEIGHTS = 21
@@ -51,7 +53,7 @@ class LearnedMask:
 
     def summary(self) -> str:
         """Return the outcome as a few lines."""
-        from ds3d_tf.training.stretches import how_it_ended
+        from ds3d_tf.training.run_folder.parts import how_it_ended
 
         how = how_it_ended(self.ended, self.detail)
         kept = f"the mask of epoch {self.best_epoch}, validation loss {self.validation_loss:.4g}"
@@ -61,46 +63,40 @@ class LearnedMask:
         return f"{how} ({self.epochs} epochs); kept {kept}\nmean Cramér–Rao bound: {bounds}\nrun folder: {self.folder}/"
 
 
+@takes_options(LearnMaskOptions)
 def learn_mask(
     setup: Setup | None,
     out: str | Path,
+    options: LearnMaskOptions,
     *,
-    fixed: bool = False,
     overwrite: bool = False,
-    resume: bool = False,
-    deterministic: bool = False,
-    pictures_every: int = 1,
-    show_progress: bool = True,
+    progress: Progress = no_progress,
 ) -> LearnedMask:
     """Learn a phase mask together with the network that reads its images; docs/mask_design.md lists the files.
 
     Ctrl-C ends the run and keeps the best mask so far.
 
     Args:
-        setup: the ``Setup``, whose mask is the start; None: that of the run that is resumed.
+        setup: what is learned, from its own mask on; None: that of the run that is resumed.
         out: run folder.
-        fixed: keep the mask as it is and let the network learn alone, for comparison.
+        options: see :class:`~ds3d_tf.options.LearnMaskOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier run.
-        resume: go on from the checkpoint in the run folder, as if the run had never stopped.
-        deterministic: use operations that give the same bits every time only (slower).
-        pictures_every: epochs from one picture to the next; 0 draws none but the start.
-        show_progress: whether to show bars on stderr.
+        progress: if it is given, bars on stderr show the training.
 
     Raises InputError for a setup that cannot be learned with or is not the resumed run's, an output that exists or
     cannot be written, or a loss that is not finite in the first epoch.
     """
     out = Path(out)
-    if pictures_every < 0:
-        raise InputError(f"--pictures-every {pictures_every}: expected 0 or more")
+    fixed = options.fixed
     if setup is not None:
         setup = _checked(setup.replace({"mask.learn": not fixed}) if setup.mask.learn == fixed else setup)
     start: Checkpoint | None = None
-    if resume or (setup is not None and setup.resuming.resume):
+    if options.resume or (setup is not None and setup.resuming.resume):
         setup, start = resumed_run(setup, out)
     elif setup is None:
-        raise InputError("--setup is missing; only a run that is resumed has one in its folder")
+        raise InputError(f"{argument('setup')} is missing; only a run that is resumed has one in its folder")
     else:
-        out = writable_folder(out, overwrite, OWN_FILES, "folder of a learned mask")
+        out = check_folder(out, overwrite, "learn-mask")
 
     import tensorflow as tf
 
@@ -108,11 +104,11 @@ def learn_mask(
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.simulation.voxel_grid import VoxelGrid
     from ds3d_tf.training import compile_network, fit
-    from ds3d_tf.training.best import KeepBest
+    from ds3d_tf.training.callbacks.best import KeepBest
     from ds3d_tf.training.imaging_examples import imaging_examples
     from ds3d_tf.training.mask_files import MaskPictures, write_mask
 
-    if deterministic:
+    if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     start_rad = load_mask(setup)
     begun = start is not None and start.step > 0
@@ -122,9 +118,8 @@ def learn_mask(
     # The renderer's loop over emitters has no fixed length, which XLA asks for.
     compile_network(model, setup, jit_compile=False, grid=replace(VoxelGrid.from_setup(setup), voxels_per_pixel=1))
     if start is None:
-        if out.exists():
-            shutil.rmtree(out)
-        _write_start(out, setup, start_rad)
+        with new_folder(out, "learn-mask", OWN_FILES) as folder:
+            _write_start(folder, setup, start_rad)
     try:
         outcome = fit(
             model,
@@ -132,10 +127,10 @@ def learn_mask(
             setup,
             out,
             callbacks=[
-                MaskPictures(out / PICTURES, setup, pictures_every),
+                MaskPictures(out / PICTURES, setup, options.pictures_every),
                 KeepBest(out / MASK_FILE, "val_loss", write=write_mask),
             ],
-            show_progress=show_progress,
+            show_progress=progress is not no_progress,
             start=start,
             unfinished=unfinished,
             checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),
@@ -147,9 +142,10 @@ def learn_mask(
     finally:
         nothing = not (out / "model.keras").is_file()
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
-            shutil.rmtree(out)
+            remove_output(out)
     if nothing:
-        shutil.rmtree(out, ignore_errors=True)
+        if start is None:
+            remove_output(out)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
     if not (out / MASK_FILE).is_file():
         write_mask(out / MASK_FILE, model)
@@ -168,9 +164,7 @@ def _checked(setup: Setup) -> Setup:
 
 def _write_start(out: Path, setup: Setup, start_rad: np.ndarray) -> None:
     """Write the setup of the run, with the mask it starts from beside it."""
-    changes = {"mask.source": START_FILE, "mask.size_px": len(start_rad), "mask.zernike_rad": {}}
-    own = Setup.create(setup.replace(changes).model_dump(), where="setup", mask_rad=start_rad)
-    own.save(out / SETUP_FILE)
+    setup.with_mask(start_rad, START_FILE).save(out / SETUP_FILE)
 
 
 def localization_setup(setup: Setup, mask_rad: np.ndarray) -> Setup:
@@ -185,15 +179,12 @@ def localization_setup(setup: Setup, mask_rad: np.ndarray) -> Setup:
     usual = LearningSection()
     changes: dict[str, Any] = {
         "name": f"{setup.name}, learned mask",
-        "mask.source": MASK_FILE,
-        "mask.size_px": len(mask_rad),
-        "mask.zernike_rad": {},
         "mask.learn": False,
         "learning.batch_size": min(setup.learning.batch_size, usual.batch_size),
     }
     for name in ("scaling_factor", "peak_threshold", "peak_radius_voxels"):
         changes[f"learning.{name}"] = getattr(usual, name)
-    return Setup.create(setup.replace(changes).model_dump(), where="setup", mask_rad=mask_rad)
+    return setup.with_mask(mask_rad, MASK_FILE).replace(changes)
 
 
 def _finish(out: Path, setup: Setup, start_rad: np.ndarray) -> dict[str, float]:
@@ -203,7 +194,7 @@ def _finish(out: Path, setup: Setup, start_rad: np.ndarray) -> dict[str, float]:
     from ds3d_tf.common.files import whole_file
     from ds3d_tf.optics.crlb_curve import bound_over_z, typical_conditions
     from ds3d_tf.optics.design_files import SHOWN_HEIGHTS, bound_figures, draw_design
-    from ds3d_tf.optics.exact import exact_renderer
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
     from ds3d_tf.training.mask_files import images_over_z, write_film
 
     learned_rad = np.load(out / MASK_FILE)

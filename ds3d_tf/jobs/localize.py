@@ -1,4 +1,4 @@
-"""The job of tools/localize.py: a recording in, a table of molecules out."""
+"""The job of `ds3d localize`: a recording in, a table of molecules out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,85 +17,79 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
-from ds3d_tf.jobs.finished_frames import Work, check_dask, localized_by_dask, localized_here
-from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.localization.recording.batches import Work, check_dask, localized_by_dask, localized_here
+from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.options import LocalizeOptions
 
 if TYPE_CHECKING:
-    from ds3d_tf.localization.frames import FrameSource
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import FrameSource
     from ds3d_tf.localization.localizer import Localizer
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
 PLOTTED_FRAMES = 3
 
 
+@takes_options(LocalizeOptions)
 def localize(
     model: str | Path,
     frames: str | Path,
     out: str | Path,
+    options: LocalizeOptions,
     *,
-    threshold: float | None = None,
-    radius_voxels: int | None = None,
-    plots: bool = False,
     overwrite: bool = False,
-    batch_size: int | None = None,
-    skip_damaged: bool = False,
-    memory_gb: float | None = None,
-    precision: str = "float32",
-    dask: str | None = None,
+    progress: Progress = no_progress,
 ) -> LocalizedRecording:
-    """Localize the emitters of a recording into a table.
+    """Localize the emitters of a recording into a table; an interrupted job is resumed when it is started again.
 
-    An interrupted job goes on where it stopped when it is started again. ``threshold`` (confidence) and
-    ``radius_voxels`` are the model's own if None, ``batch_size`` fits the frames' size and ``memory_gb`` (of the
-    process; large frames are localized in tiles) is the Localizer's own. ``precision`` is "float32" or "bfloat16".
-    ``dask`` is the address of a Dask scheduler, "local" or "local:N": its workers localize the frames.
+    Args:
+        model: a model in any format of this package, or the name of a shipped one.
+        frames: recording, in any form that ``open_frames`` reads.
+        out: table to write.
+        options: see :class:`~ds3d_tf.options.LocalizeOptions`; its fields may be given as keywords instead.
+        overwrite: whether to replace an earlier table.
+        progress: told how many frames are done.
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.table_formats import check_table_name, companion_file
+    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
 
     out = refuse_existing(out, overwrite)
     check_table_name(out)
-    figures = out.with_name(f"{out.stem}_plots") if plots else None
-    for path in (companion_file(out), figures):
-        if path is not None:
-            refuse_existing(path, overwrite)
-    if figures is not None and figures.is_dir() and any(path.suffix != ".png" for path in figures.iterdir()):
-        raise InputError(f"{figures} exists and holds more than figures; choose another name")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"--batch {batch_size}: expected 1 or more")
-    if precision not in ("float32", "bfloat16"):
-        raise InputError(f"--precision {precision}: expected float32 or bfloat16")
-    if memory_gb is not None and not 0 < memory_gb < float("inf"):
-        raise InputError(f"--memory {memory_gb:g}: expected GB, more than 0")
+    figures = out.with_name(f"{out.stem}_plots") if options.plots else None
+    companion = companion_file(out)
+    if companion is not None:
+        refuse_existing(companion, overwrite)
+    if figures is not None:
+        check_folder(figures, overwrite, "localize")
+    if options.dask is not None:
+        check_dask(options.dask)
 
-    if dask is not None:
-        check_dask(dask)
+    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.localizer import Localizer, checked_options
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
-    from ds3d_tf.localization.frames import open_frames
-    from ds3d_tf.localization.growing_table import GrowingTable
-    from ds3d_tf.localization.localizer import DEFAULT_MEMORY_GB, Localizer
-
-    source = open_frames(frames, keep_damaged=skip_damaged)
+    source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
-    memory_gb = DEFAULT_MEMORY_GB if memory_gb is None else memory_gb
-    localizer = Localizer(model, memory_gb=memory_gb, precision=precision)
+    localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
-    threshold, radius_voxels = checked_options(localizer.setup, threshold, radius_voxels)
-    batch_size = batch_size or localizer.batch_size(shape)
+    threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)
+    batch_size = options.batch_size or localizer.batch_size(shape)
     localizer.tile_size(shape, batch_size, radius_voxels)
-    if precision == "bfloat16" and not has_bfloat16_units():
+    if options.precision == "bfloat16" and not has_bfloat16_units():
         console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
     recording = str(Path(frames).expanduser().absolute())
     work = Work(
-        str(Path(model).expanduser().absolute()),
+        str(localizer.path.absolute()),
         recording,
         threshold,
         radius_voxels,
         batch_size,
-        skip_damaged,
-        memory_gb,
-        precision,
+        options.skip_damaged,
+        options.memory_gb,
+        options.precision,
     )
     identity = {
         "recording": recording,
@@ -104,10 +98,11 @@ def localize(
         "model": localizer.fingerprint(),
         "threshold": threshold,
         "radius": radius_voxels,
-        **({} if precision == "float32" else {"precision": precision}),
+        **({} if options.precision == "float32" else {"precision": options.precision}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-        return _localize(work, source, localizer, GrowingTable(out, identity, overwrite=overwrite), out, figures, dask)
+        table = GrowingTable(out, identity, overwrite=overwrite)
+        return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 
 
 def _localize(
@@ -118,43 +113,28 @@ def _localize(
     out: Path,
     figures: Path | None,
     dask: str | None,
+    progress: Progress,
 ) -> LocalizedRecording:
     if dask is None:
         finished = localized_here(work, source, localizer, table.next_frame)
     else:
         finished = localized_by_dask(work, dask, table.next_frame, len(source))
     draw = (lambda rows_file: _draw(figures, localizer, source, rows_file)) if figures else None
-    return fill_table(finished, source, table, localizer.setup, out, draw)
-
-
-def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
-    """Return both, the setup's own where None, or refuse them."""
-    learning = setup.learning
-    threshold = learning.peak_threshold if threshold is None else threshold
-    radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
-    if not 0 <= threshold < learning.scaling_factor:
-        raise InputError(
-            f"--threshold {threshold:g}: expected a confidence from 0 to below {learning.scaling_factor:g}, "
-            "the network's largest"
-        )
-    if radius_voxels < 1:
-        raise InputError(f"--radius {radius_voxels}: expected 1 voxel or more")
-    return float(threshold), int(radius_voxels)
+    return fill_table(finished, source, table, localizer.setup, out, draw, progress)
 
 
 def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:
     """Draw the first frames with their localizations; of a single frame also the scatter and its regeneration."""
     import pandas as pd
 
-    from ds3d_tf.common.files import whole_folder
     from ds3d_tf.localization import plots
     from ds3d_tf.localization.regenerate import regenerate
-    from ds3d_tf.localization.tables import from_table
+    from ds3d_tf.localization.tables.tables import from_table
 
     setup, names = localizer.setup, []
     first_frames = itertools.islice(_readable(source), PLOTTED_FRAMES)
     table = pd.read_csv(rows_file)
-    with whole_folder(folder) as temporary:
+    with output_folder(folder, True, "localize") as temporary:
         for index, frame in first_frames:
             rows = table[table["frame"] == index + 1]
             _, xyz_um, confidence = from_table(rows, source.shape, setup)
@@ -164,7 +144,7 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
             if len(source) == 1:
                 names += ["scatter.png", "regenerated.png"]
                 plots.plot_scatter(temporary / "scatter.png", xyz_um, confidence, setup, title)
-                again = regenerate(frame, xyz_um, setup, localizer.mask)
+                again = regenerate(frame, xyz_um, setup, localizer.mask_rad)
                 plots.plot_regenerated(temporary / "regenerated.png", frame, again, setup)
     return [folder / name for name in names]
 

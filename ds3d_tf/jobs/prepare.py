@@ -1,20 +1,19 @@
-"""The job of tools/prepare.py: a raw recording in, one without its constant background out."""
+"""The job of `ds3d prepare`: a raw recording in, one without its constant background out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.interrupt import PatientInterrupt
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import PrepareOptions
 
 PREPARED, MINIMUM, REPORT = "prepared.tif", "minimum.tif", "prepare.yaml"
 FEW_FRAMES = 100
@@ -45,25 +44,28 @@ class PreparedRecording:
         return "\n".join(lines)
 
 
+@takes_options(PrepareOptions)
 def prepare(
     frames: str | Path,
     out: str | Path,
+    options: PrepareOptions,
     *,
-    minimum: str | Path | None = None,
-    skip: Sequence[int] = (),
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> PreparedRecording:
     """Subtract a recording's minimum projection, reading it twice, a frame at a time, and write all into a folder.
 
-    ``minimum`` is the projection of another recording to take off instead; frames in ``skip`` (numbered from 1) do not
-    count in the projection but are written like all others.
+    Args:
+        frames: recording, in any form that ``open_frames`` reads.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.PrepareOptions`; its fields may be given as keywords instead. Frames to
+            skip do not count in the projection, but are written like all others.
+        overwrite: whether to replace an earlier output.
+        progress: told how many frames are done.
 
     Raises InputError for a recording that is too short, damaged or constant, or an output that exists.
     """
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not ((out / PREPARED).is_file() and (out / MINIMUM).is_file()):
-        raise InputError(f"{out} exists and was not written by this command; choose another name")
+    out = check_folder(out, overwrite, "prepare")
 
     import tifffile
     import yaml
@@ -76,22 +78,20 @@ def prepare(
         write_prepared,
     )
     from ds3d_tf.calibration.preparation_plots import SHOWN_FRAMES, draw_minimum, draw_prepared
-    from ds3d_tf.localization.frames import open_frames
+    from ds3d_tf.localization.frames.source import open_frames
 
+    minimum, skip = options.minimum, options.skip
     source = open_frames(frames)
     unknown = [number for number in skip if not 1 <= number <= len(source)]
     if unknown:
-        raise InputError(f"--skip {unknown[0]}: frames are numbered 1 to {len(source)}")
+        raise InputError(f"{argument('skip')} {unknown[0]}: frames are numbered from 1 to {len(source)}")
     given = read_minimum(minimum, source.shape) if minimum is not None else None
-    with PatientInterrupt() as interrupt, whole_folder(out) as folder:
+    with PatientInterrupt() as interrupt, output_folder(out, overwrite, "prepare") as folder:
 
         def watch(name: str) -> Callable[[int], None]:
-            task = progress.add_task(name, total=len(source)) if progress else None
-
             def on_frame(done: int) -> None:
                 interrupt.check()
-                if progress and task is not None:
-                    progress.update(task, completed=done)
+                progress(name, done, len(source))
 
             return on_frame
 

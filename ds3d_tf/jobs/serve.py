@@ -1,63 +1,52 @@
-"""The job of tools/serve.py: models behind TensorFlow Serving's interfaces, without TensorFlow Serving."""
+"""The job of `ds3d serve`: models behind TensorFlow Serving's interfaces, without TensorFlow Serving."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.optional import require
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.shipped import find_model
+from ds3d_tf.options import ServeOptions
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _SECONDS_TO_FINISH = 30
 
 
-def serve(
-    models: list[str],
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8500,
-    rest_port: int = 8501,
-    parallel: int = 1,
-    memory_gb: float | None = None,
-    largest_request_mb: float = 64,
-) -> None:
+@takes_options(ServeOptions)
+def serve(models: Sequence[str], options: ServeOptions) -> None:
     """Serve models over gRPC and REST until the process is told to stop.
 
     Args:
-        models: folders, each as DIR or NAME=DIR; a folder's name is its model's, ``saved_model`` is its parent's.
-        host: address to listen on.
-        port: for gRPC; 0: a free one.
-        rest_port: for REST; 0: a free one.
-        parallel: predictions at a time.
-        memory_gb: what signatures without a bound of their own may take, GB.
-        largest_request_mb: larger requests are refused, megabytes (2²⁰ bytes).
+        models: models, each as MODEL or NAME=MODEL: a folder, whose name is the model's (``saved_model`` takes its
+            parent's), or the name of a shipped model.
+        options: see :class:`~ds3d_tf.options.ServeOptions`; its fields may be given as keywords instead.
 
     Raises InputError for a model, address or option that cannot be used.
     """
-    if parallel < 1:
-        raise InputError(f"--parallel {parallel}: expected 1 or more")
-    if not 0 < largest_request_mb < 2048:
-        raise InputError(f"--largest-request {largest_request_mb:g}: expected MB, more than 0 and below 2048")
-    if memory_gb is not None and not 0 < memory_gb < float("inf"):
-        raise InputError(f"--memory {memory_gb:g}: expected GB, more than 0")
+    host, largest_request_mb = options.host, options.largest_request_mb
+    if not largest_request_mb < 2048:
+        raise InputError(f"{argument('largest_request_mb')} {largest_request_mb:g}: expected MB, below 2048")
     folders = named_folders(models)
-    check_serving_extra("this server")
+    require("this server", "serving", "grpc", "tensorflow_serving")
 
-    from ds3d_tf.export.grpc_server import start_grpc
-    from ds3d_tf.export.rest_server import start_rest
-    from ds3d_tf.export.served_models import ServedModels
-    from ds3d_tf.localization.tiles import DEFAULT_MEMORY_GB
+    from ds3d_tf.serving.grpc_server import start_grpc
+    from ds3d_tf.serving.rest_server import start_rest
+    from ds3d_tf.serving.served_models import ServedModels
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    served = ServedModels(folders, DEFAULT_MEMORY_GB if memory_gb is None else memory_gb, parallel)
+    served = ServedModels(folders, options.memory_gb, options.parallel)
     bracketed = f"[{host}]" if ":" in host else host
-    grpc_server, grpc_port = start_grpc(served, f"{bracketed}:{port}", largest_request_mb)
+    grpc_server, grpc_port = start_grpc(served, f"{bracketed}:{options.port}", largest_request_mb)
     try:
-        rest = start_rest(served, host, rest_port, largest_request_mb)
+        rest = start_rest(served, host, options.rest_port, largest_request_mb)
     except InputError:
         grpc_server.stop(0)
         raise
@@ -76,28 +65,22 @@ def serve(
     grpc_server.stop(_SECONDS_TO_FINISH).wait()
 
 
-def named_folders(models: list[str]) -> dict[str, Path]:
+def named_folders(models: Sequence[str]) -> dict[str, Path]:
     """Return the folders by name from ``NAME=DIR`` or ``DIR``; raises InputError for names that do not tell apart."""
     folders: dict[str, Path] = {}
     for text in models:
         name, equals, folder = text.partition("=")
-        path = Path(folder if equals else text).expanduser()
+        path = find_model(folder if equals else text)
         if not equals:
             own = path.absolute()
             name = own.parent.name if own.name == "saved_model" or own.name.isdigit() else own.name
         if not name or "/" in name or ":" in name:
-            raise InputError(f"--model {text}: expected DIR, or NAME=DIR with a name without / and :")
+            raise InputError(f"{argument('models')} {text}: expected DIR, or NAME=DIR with a name without / and :")
         if name in folders:
-            raise InputError(f"--model {text}: there is another model named {name}; give it a name: NAME={path}")
+            raise InputError(
+                f"{argument('models')} {text}: there is another model named {name}; give it a name: NAME={path}"
+            )
         folders[name] = path
     if not folders:
-        raise InputError("no model to serve: give one or more by --model DIR")
+        raise InputError(f"no model to serve: give one or more by {argument('models')} DIR")
     return folders
-
-
-def check_serving_extra(what: str) -> None:
-    """Raise InputError, naming ``what`` needs it, if TensorFlow Serving's messages are not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("grpc") is None or find_spec("tensorflow_serving") is None:
-        raise InputError(f"{what} needs TensorFlow Serving's messages: pip install 'ds3d-tf[serving]'")

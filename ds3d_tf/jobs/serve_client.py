@@ -1,4 +1,4 @@
-"""The job of tools/serve_client.py: a recording in, a server's localizations in a table out."""
+"""The job of `ds3d serve-client`: a recording in, a server's localizations in a table out."""
 
 from __future__ import annotations
 
@@ -13,76 +13,77 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.export.server_connection import Retries, open_connection, parse_address
-from ds3d_tf.jobs.finished_frames import Finished
-from ds3d_tf.jobs.recording_table import LocalizedRecording, fill_table
-from ds3d_tf.jobs.serve import check_serving_extra
+from ds3d_tf.common.optional import require
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.recording.batches import Finished
+from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.options import ServeClientOptions
+from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
 
 if TYPE_CHECKING:
-    from ds3d_tf.export.remote_model import RemoteModel
-    from ds3d_tf.localization.frames import FrameSource
-    from ds3d_tf.localization.read_ahead import FrameBatch
+    from ds3d_tf.localization.frames.read_ahead import FrameBatch
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.serving.client.remote_model import RemoteModel
 
 _SECONDS_BETWEEN_SIGNS_OF_LIFE = 0.5
 
 
+@takes_options(ServeClientOptions)
 def serve_client(
     server: str,
     model: str,
     frames: str | Path,
     out: str | Path,
+    options: ServeClientOptions,
     *,
-    version: int | None = None,
-    threshold: float | None = None,
-    radius_voxels: int | None = None,
-    in_flight: int = 4,
-    timeout_s: float = 120,
-    patience_s: float = 300,
-    root_certificates: str | Path | None = None,
-    skip_damaged: bool = False,
     overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> LocalizedRecording:
     """Localize the emitters of a recording by a prediction server into a table.
 
-    The table is that of ``localize`` with the same model on the same kind of machine; an interrupted job goes on where
-    it stopped when it is started again. ``server`` is an address of ``open_connection``, ``model`` the name there,
-    ``in_flight`` the number of requests at a time. A request that gets no answer within ``timeout_s`` seconds, or
-    fails for now, is sent again until ``patience_s`` seconds have passed.
+    The table is that of ``localize`` with the same model on the same kind of machine; an interrupted job is resumed
+    when it is started again.
+
+    Args:
+        server: host:port or grpcs://… for gRPC, http://… or https://… for REST.
+        model: name of the model on the server.
+        frames: recording, in any form that ``open_frames`` reads.
+        out: table to write.
+        options: see :class:`~ds3d_tf.options.ServeClientOptions`; its fields may be given as keywords instead.
+        overwrite: whether to replace an earlier table.
+        progress: told how many frames are done.
 
     Raises InputError for a server, model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.table_formats import check_table_name, companion_file
+    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
 
     out = refuse_existing(out, overwrite)
     check_table_name(out)
     companion = companion_file(out)
     if companion is not None:
         refuse_existing(companion, overwrite)
-    if in_flight < 1:
-        raise InputError(f"--in-flight {in_flight}: expected 1 or more")
-    for option, seconds in (("--timeout", timeout_s), ("--patience", patience_s)):
-        if not 0 < seconds < float("inf"):
-            raise InputError(f"{option} {seconds:g}: expected seconds, more than 0")
     if parse_address(server)[0].startswith("grpc"):
-        check_serving_extra("gRPC")
+        require("gRPC", "serving", "grpc", "tensorflow_serving")
 
-    from ds3d_tf.export.remote_model import RemoteModel
-    from ds3d_tf.jobs.localize import checked_options
-    from ds3d_tf.localization.frames import open_frames
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.localizer import checked_options
+    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.serving.client.remote_model import RemoteModel
 
-    source = open_frames(frames, keep_damaged=skip_damaged)
+    source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
-    connection = open_connection(server, timeout_s, _certificates(root_certificates))
+    connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates))
     messages = console.messages()
-    retries = Retries(server, patience_s, lambda text: messages.print(text, soft_wrap=True))
+    retries = Retries(server, options.patience_s, lambda text: messages.print(text, soft_wrap=True))
     try:
-        remote = RemoteModel(connection, retries, model, version)
+        remote = RemoteModel(connection, retries, model, options.version)
         remote.check_shape(shape, str(frames))
-        threshold, radius_voxels = checked_options(remote.setup, threshold, radius_voxels)
+        threshold, radius_voxels = checked_options(remote.setup, options.threshold, options.radius_voxels)
         identity = {
             "recording": str(Path(frames).expanduser().absolute()),
             "number of frames": len(source),
@@ -93,8 +94,9 @@ def serve_client(
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
             table = GrowingTable(out, identity, overwrite=overwrite)
-            work = _Work(remote, retries, threshold, radius_voxels, in_flight, skip_damaged)
-            return fill_table(work.finished(source, table.next_frame), source, table, remote.setup, out)
+            work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged)
+            finished = work.finished(source, table.next_frame)
+            return fill_table(finished, source, table, remote.setup, out, progress=progress)
     finally:
         retries.closed.set()
         connection.close()
@@ -118,7 +120,7 @@ class _Work:
 
     def finished(self, source: FrameSource, start: int) -> Iterator[Finished]:
         """Yield the frames from ``start`` batch by batch, in order; raises InputError as reading or the server does."""
-        from ds3d_tf.localization.read_ahead import read_ahead
+        from ds3d_tf.localization.frames.read_ahead import read_ahead
 
         batches = read_ahead(
             source, self._remote.batch_size(source.shape), start=start, skip_damaged=self._skip_damaged
@@ -137,11 +139,10 @@ class _Work:
                 while waiting and (batch is None or len(waiting) > self._in_flight):
                     first, answer = waiting.popleft()
                     yield from self._until_there(answer, at)
-                    found = answer.result() if answer is not None else []
-                    numbers = np.repeat(np.array(first.indices, np.int64) + 1, [len(rows) for rows in found])
-                    rows = np.concatenate(found) if found else np.zeros((0, 4), np.float32)
+                    rows = answer.result() if answer is not None else []
+                    found = Localizations.from_rows(rows, source.shape, self._remote.setup, first.indices)
                     at = first.first + first.count
-                    yield Finished(at, numbers, rows, first.damaged)
+                    yield Finished(at, found, first.damaged)
                 if batch is None:
                     break
         finally:
@@ -162,7 +163,7 @@ class _Work:
                 answer.exception(timeout=_SECONDS_BETWEEN_SIGNS_OF_LIFE)
                 return
             except NotYet:
-                yield Finished(at, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+                yield Finished(at, None)
 
 
 def _certificates(path: str | Path | None) -> bytes | None:
@@ -171,4 +172,6 @@ def _certificates(path: str | Path | None) -> bytes | None:
     try:
         return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise InputError(f"--certificates {path}: {(error.strerror or 'cannot be read').lower()}") from error
+        raise InputError(
+            f"{argument('root_certificates')} {path}: {(error.strerror or 'cannot be read').lower()}"
+        ) from error

@@ -1,13 +1,14 @@
-"""The job of tools/simulate.py: a data set on disk."""
+"""The job of `ds3d simulate`: a data set on disk."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing, whole_folder
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import SimulateOptions
 from ds3d_tf.setup import Setup
 
 
@@ -20,42 +21,44 @@ class SimulatedDataset:
     emitters: int
     pixel_type: str
 
+    def summary(self) -> str:
+        """Return what was written in one line."""
+        kind = "rounded to uint16" if self.pixel_type == "uint16" else f"{self.pixel_type}, too bright for uint16"
+        return f"{self.frames} frames ({kind}) with {self.emitters} emitters in {self.folder}"
 
+
+@takes_options(SimulateOptions)
 def simulate(
     setup: Setup,
-    out: Path,
-    count: int,
+    out: str | Path,
+    options: SimulateOptions,
     *,
-    seed: int | None = None,
-    emitter_count: int | None = None,
     overwrite: bool = False,
+    progress: Progress = no_progress,
 ) -> SimulatedDataset:
-    """Write ``count`` frames, their truth, setup, mask and preview into the folder ``out``, with a progress bar.
+    """Write simulated frames, their truth, setup, mask and preview into a folder.
 
-    The seed is the setup's if None; ``emitter_count`` fixes the number of emitters a frame.
+    Args:
+        setup: what is simulated.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.SimulateOptions`; its fields may be given as keywords instead.
+        overwrite: whether to replace an earlier data set.
+        progress: told how many frames are done.
 
     Raises InputError for a number out of range, an output that exists or cannot be written, or a bad mask.
     """
-    if count < 1:
-        raise InputError(f"--count {count}: expected at least 1 frame")
-    if emitter_count is not None and emitter_count < 0:
-        raise InputError(f"--emitters {emitter_count}: expected 0 or more")
-    seed = setup.training_set.seed if seed is None else seed
-    if seed < 0:
-        raise InputError(f"--seed {seed}: expected 0 or more")
-    out = refuse_existing(out, overwrite)
-    if out.exists() and not (out / "truth.csv").is_file():
-        raise InputError(f"{out} exists and is no data set of this command; choose another name")
+    count, emitter_count = options.count, options.emitter_count
+    seed = setup.training_set.seed if options.seed is None else options.seed
+    out = check_folder(out, overwrite, "simulate")
 
     from ds3d_tf.simulation.dataset import TRUTH, write_dataset
     from ds3d_tf.simulation.preview import save_preview
 
-    with whole_folder(out) as folder:
-        with console.progress() as bar:
-            task = bar.add_task("simulating", total=count)
-            first = write_dataset(
-                folder, setup, count, seed, emitter_count, on_frames=lambda done: bar.update(task, completed=done)
-            )
+    with output_folder(out, overwrite, "simulate") as folder:
+        progress("simulating", 0, count)
+        first = write_dataset(
+            folder, setup, count, seed, emitter_count, on_frames=lambda done: progress("simulating", done, count)
+        )
         save_preview(folder / "preview.png", setup, first)
         with open(folder / TRUTH, encoding="utf-8") as stream:
             emitters = sum(1 for _ in stream) - 1

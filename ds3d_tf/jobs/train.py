@@ -1,4 +1,4 @@
-"""The job of tools/train.py: from a setup to a run folder with a trained, exported and evaluated network."""
+"""The job of `ds3d train`: from a setup to a run folder with a trained, exported and evaluated network."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.resumed import resumed_run
-from ds3d_tf.jobs.run_folder import RUN_FILES, writable_folder
-from ds3d_tf.jobs.starting_point import announce_start, prepare_network, with_absolute_start
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import TrainOptions
 from ds3d_tf.setup import Setup
+from ds3d_tf.training.run_folder.resumed import resumed_run
+from ds3d_tf.training.run_folder.starting_point import announce_start, prepare_network, with_absolute_start
 
 if TYPE_CHECKING:
-    from ds3d_tf.training.checkpoint import Checkpoint
-    from ds3d_tf.training.devices import DeviceChoice, Devices
-    from ds3d_tf.training.workers import Workers
+    from ds3d_tf.training.callbacks.checkpoint import Checkpoint
+    from ds3d_tf.training.distributed.devices import Devices
+    from ds3d_tf.training.distributed.workers import Workers
 
 SCORED_FRAMES = 100
 
@@ -43,7 +46,7 @@ class TrainedRun:
     def summary(self) -> str:
         """Return the outcome as a few lines."""
         from ds3d_tf.evaluation.report import summary
-        from ds3d_tf.training.stretches import how_it_ended
+        from ds3d_tf.training.run_folder.parts import how_it_ended
 
         how = how_it_ended(self.ended, self.detail)
         if not self.figures:
@@ -52,16 +55,14 @@ class TrainedRun:
         return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.figures)}\nrun folder: {self.folder}/"
 
 
+@takes_options(TrainOptions)
 def train(
     setup: Setup | None,
     out: str | Path,
+    options: TrainOptions,
     *,
     overwrite: bool = False,
-    resume: bool = False,
-    deterministic: bool = False,
-    devices: DeviceChoice = "one",
-    tensorboard: bool = False,
-    show_progress: bool = True,
+    progress: Progress = no_progress,
     on_wait: Callable[[Workers], None] = lambda workers: None,
 ) -> TrainedRun:
     """Train a network, keep the best, export it as a SavedModel and evaluate it; docs/training.md lists the files.
@@ -69,50 +70,48 @@ def train(
     Ctrl-C ends the training; what was learned until then is exported and evaluated. A second one ends that, too.
 
     Args:
-        setup: the ``Setup``; None: that of the run that is resumed.
+        setup: what is learned; None: that of the run that is resumed.
         out: run folder.
+        options: see :class:`~ds3d_tf.options.TrainOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier run.
-        resume: go on from the checkpoint in the run folder, on the same frames and with the same result as if the run
-            had never stopped.
-        deterministic: use operations that give the same bits every time only (slower).
-        devices: "one"; "all" of this machine; "workers", all of the machines that TF_CONFIG names.
-        tensorboard: whether to write ``logs/`` for TensorBoard.
-        show_progress: whether to show bars on stderr.
+        progress: told how far the evaluation is; if it is given, bars on stderr also show the training.
         on_wait: called before waiting for the other workers.
 
     Raises InputError for a setup that cannot be trained or is not the resumed run's, an output that exists or cannot be
     written, or a loss that is not finite in the first epoch.
     """
-    from ds3d_tf.training.devices import check_batches, distribute, open_devices
-    from ds3d_tf.training.workers import read_workers
+    from ds3d_tf.training.distributed.devices import check_batches, distribute, open_devices
+    from ds3d_tf.training.distributed.workers import read_workers
 
     out = Path(out)
     start: Checkpoint | None = None
     setup = with_absolute_start(setup) if setup is not None else None
-    if resume or (setup is not None and setup.resuming.resume):
+    if options.resume or (setup is not None and setup.resuming.resume):
         setup, start = resumed_run(setup, out)
     else:
         if setup is None:
-            raise InputError("--setup is missing; only a run that is resumed has one in its folder")
-        if devices != "workers" or read_workers().is_chief:
-            out = writable_folder(out, overwrite, RUN_FILES, "run folder")
+            raise InputError(f"{argument('setup')} is missing; only a run that is resumed has one in its folder")
+        if options.devices != "workers" or read_workers().is_chief:
+            out = check_folder(out, overwrite, "train")
     _check(setup)
-    where = open_devices(devices, on_wait)
+    where = open_devices(options.devices, on_wait)
     check_batches(setup, where)
 
     import tensorflow as tf
 
+    from ds3d_tf.common.file_names import LOGS_FOLDER
     from ds3d_tf.export.card import this_machine, write_card
-    from ds3d_tf.jobs.finish_run import finish_run
-    from ds3d_tf.jobs.matched_score import matched_score
-    from ds3d_tf.jobs.tensorboard_log import LOGS_FOLDER, TensorBoardLog
+    from ds3d_tf.export.finish_run import finish_run
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
-    from ds3d_tf.training.stretches import begin_stretch, end_stretch
+    from ds3d_tf.training.callbacks.tensorboard import TensorBoardLog
+    from ds3d_tf.training.matched_score import matched_score
+    from ds3d_tf.training.run_folder.files import RUN_FILES
+    from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch
 
-    if deterministic:
+    if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     mask_rad = load_mask(setup)
     begun = start is not None and start.step > 0
@@ -131,9 +130,8 @@ def train(
         # Every worker does the same, so that none waits for another; only the first one's files are kept.
         out = Path(tempfile.mkdtemp())
     if start is None:
-        if out.exists():
-            shutil.rmtree(out)
-        save_setup_and_mask(out, setup, mask_rad)
+        with new_folder(out, "train", RUN_FILES) as folder:
+            save_setup_and_mask(folder, setup, mask_rad)
     begin_stretch(out, start.epoch if start else 0, this_machine())
     write_card(out)
     judged = data.validation if where.count == 1 else examples(setup).validation
@@ -145,8 +143,8 @@ def train(
             setup,
             out,
             score=score,
-            callbacks=[TensorBoardLog(out / LOGS_FOLDER, setup, judged)] if tensorboard else [],
-            show_progress=show_progress and where.is_chief,
+            callbacks=[TensorBoardLog(out / LOGS_FOLDER, setup, judged)] if options.tensorboard else [],
+            show_progress=progress is not no_progress and where.is_chief,
             start=start,
             unfinished=unfinished,
             checkpoint_seconds=_checkpoint_seconds(where),
@@ -159,21 +157,23 @@ def train(
         if where.workers is None:
             raise
         raise InputError(
-            f"another worker no longer answers ({str(error).splitlines()[0]}); start all of them again with --resume"
+            f"another worker no longer answers ({str(error).splitlines()[0]}); "
+            f"start all of them again with {argument('resume')}"
         ) from error
     finally:
         nothing = not (out / "model.keras").is_file()
         if nothing and start is None and not (out / "checkpoint.npz").is_file():
-            shutil.rmtree(out)
+            remove_output(out)
     if not where.is_chief:
         shutil.rmtree(out, ignore_errors=True)
         return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, {})
     if nothing:
-        shutil.rmtree(out, ignore_errors=True)
+        if start is None:
+            remove_output(out)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     end_stretch(out, outcome.ended, len(outcome.rows))
-    figures = finish_run(out)
+    figures = finish_run(out, progress)
     write_card(out)
     return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, figures)
 
@@ -186,6 +186,6 @@ def _checkpoint_seconds(where: Devices) -> float:
 def _check(setup: Setup) -> None:
     if setup.mask.learn:
         raise InputError(
-            f"{setup.name}: mask.learn is true, but this trains localization networks; use tools/learn_mask.py, or add "
-            "--set mask.learn=false"
+            f"{setup.name}: mask.learn is true, but this trains localization networks; use `ds3d learn-mask`, or set "
+            "mask.learn=false"
         )

@@ -1,183 +1,98 @@
-"""The job of tools/tune.py: a search for better settings, in one process or with a chief and workers."""
+"""The job of `ds3d tune`: a search for better settings, in one process or with a chief and workers."""
 
 from __future__ import annotations
 
-import functools
 import math
 import os
-import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.jobs.run_folder import writable_folder
-from ds3d_tf.jobs.tune_files import (
-    OBJECTIVES,
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, new_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import TuneOptions
+from ds3d_tf.setup import Setup
+from ds3d_tf.setup.search_space import load_space
+from ds3d_tf.training.search import run as search_run
+from ds3d_tf.training.search.plan import (
     SEARCH_FILE,
     SEARCH_FILES,
     SearchPlan,
-    best_outcome,
     check_objective,
-    search_setup,
-    table_rows,
     wait_for_plan,
     write_outcome,
 )
-from ds3d_tf.setup import Setup
-from ds3d_tf.setup.search_space import load_space
+from ds3d_tf.training.search.run import VARIABLES, Tuned, announce, finish, make_search, work
 
 DEFAULT_TRIALS = 20
-SECONDS_TO_WAIT = 600.0
-METHODS = ("random", "bayesian", "hyperband")
-_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """A search's folder and its trials, as in ``trials.csv``; ``best`` is the row of the best, or None."""
-
-    folder: Path
-    objective: str
-    rows: list[dict[str, Any]]
-    best: dict[str, Any] | None
-
-    def summary(self) -> str:
-        """Return the outcome as a few lines."""
-        if self.best is None:
-            return f"no trial has completed; search folder: {self.folder}/"
-        value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
-        return f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml\nsearch folder: {self.folder}/"
-
-
+@takes_options(TuneOptions)
 def tune(
     setup: Setup,
     space: str | Path,
     out: str | Path,
+    options: TuneOptions,
     *,
-    method: str = "random",
-    objective: str = "matched_jaccard",
-    trials: int | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
-    workers: int = 0,
     overwrite: bool = False,
-    show_progress: bool = True,
+    progress: Progress = no_progress,
 ) -> Tuned | None:
-    """Search for better settings; a search that is there already goes on (docs/tuning.md).
+    """Search for better settings of the training; a search that is there already is resumed (docs/tuning.md).
 
     With KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT in the environment this process is the
     chief or a worker of a search in several processes. A worker returns None.
 
     Args:
-        setup: the base ``Setup``.
+        setup: the base of all trials.
         space: a search space's name or YAML file.
         out: folder of the search.
-        method: "random", "bayesian" or "hyperband".
-        objective: "matched_jaccard" or "val_loss".
-        trials: at most so many; None: 20, or all that Hyperband asks for.
-        epochs: of a trial; None: the setup's. The best setup keeps its own.
-        seed: of the choices.
-        workers: number of worker processes to start on this machine; 0: train in this process.
+        options: see :class:`~ds3d_tf.options.TuneOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier search.
-        show_progress: whether to show bars on stderr.
+        progress: if it is given, bars on stderr show the training in this process.
 
     Raises InputError for a search that cannot be, another search in ``out``, or an output that cannot be written.
     """
     out = Path(out)
     dimensions = load_space(space, setup)
-    role = _role(workers)
-    if method not in METHODS:
-        raise InputError(f"--method {method}: expected {', '.join(METHODS)}")
-    check_objective(objective, dimensions)
-    for option, number in (("--trials", trials), ("--epochs", epochs)):
-        if number is not None and number < 1:
-            raise InputError(f"{option} {number}: expected 1 or more")
+    role = _role(options.workers)
+    check_objective(options.objective, dimensions)
     if setup.mask.learn:
         raise InputError(f"{setup.name}: mask.learn is true; a search trains localization networks only")
-    if trials is None and method != "hyperband":
+    trials = options.trials
+    if trials is None and options.method != "hyperband":
         trials = DEFAULT_TRIALS
     described = {one.field: one.described() for one in dimensions}
-    length = epochs or setup.learning.epochs
-    plan = SearchPlan(described, method, objective, trials, length, seed, setup.model_dump(mode="json"))
+    length = options.epochs or setup.learning.epochs
+    plan = SearchPlan(
+        described, options.method, options.objective, trials, length, options.seed, setup.model_dump(mode="json")
+    )
     if role == "worker":
         if overwrite:
-            raise InputError("--overwrite is for the chief, not for its workers")
-        _check_same(wait_for_plan(out, SECONDS_TO_WAIT), plan, out)
+            raise InputError(f"{argument('overwrite')} is for the chief, not for its workers")
+        _check_same(wait_for_plan(out, search_run.SECONDS_TO_WAIT), plan, out)
         work(out)
         return None
     with only_process(out.parent / f".{out.name}.lock", str(out)):
         _begin(out, plan, setup, overwrite)
         try:
-            if role == "chief" or workers:
-                from ds3d_tf.jobs.tune_workers import run_chief
+            if role == "chief" or options.workers:
+                from ds3d_tf.training.search.local_workers import run_chief
 
-                run_chief(out, plan, workers)
+                run_chief(out, plan, options.workers)
             else:
-                _search_here(out, plan, show_progress)
+                _search_here(out, plan, progress is not no_progress)
         except KeyboardInterrupt:
-            console.messages().print("stopped; the same command goes on with the search", soft_wrap=True)
+            console.messages().print("stopped; run the same command again to resume the search", soft_wrap=True)
             raise
         return finish(out, plan)
 
 
-def work(out: Path) -> None:
-    """Train the trials that the chief at KERASTUNER_ORACLE_IP hands out, until there are no more."""
-    from ds3d_tf.training.search_chief import wait_for_chief
-
-    plan = SearchPlan.read(out)
-    wait_for_chief(f"{os.environ[_VARIABLES[1]]}:{os.environ[_VARIABLES[2]]}", SECONDS_TO_WAIT)
-    search = make_search(out, plan, show_progress=False, ended=functools.partial(announce, plan=plan))
-    search.search()
-
-
-def make_search(
-    out: Path, plan: SearchPlan, show_progress: bool, ended: Callable[[dict[str, Any]], None] = lambda outcome: None
-) -> Any:
-    """Return the ``Search`` of a folder, with the state in which it is."""
-    from ds3d_tf.jobs.tune_trial import train_trial
-    from ds3d_tf.training.oracles import build_oracle
-    from ds3d_tf.training.search import Search
-
-    base = search_setup(out).replace({"learning.epochs": plan.epochs})
-    space = plan.dimensions(base)
-    oracle = build_oracle(plan.method, space, plan.objective, plan.trials, plan.epochs, plan.seed)
-    again = plan.method == "hyperband"
-    train = functools.partial(train_trial, base, keep_checkpoint=again, show_progress=show_progress)
-    return Search(oracle, space, out, train, ended)
-
-
-def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
-    """Print one line for a trial that has ended."""
-    values = ", ".join(f"{field.partition('.')[2]} {value}" for field, value in outcome["values"].items())
-    if outcome["status"] == "completed":
-        result = f"{OBJECTIVES[plan.objective]} {outcome['figures'][plan.objective]:.4g}"
-    else:
-        result = f"failed: {outcome['reason']}"
-    line = f"trial {int(outcome['trial'])}  {result}  ({values})  {outcome['seconds']:.0f} s"
-    console.messages().print(line, soft_wrap=True)
-
-
-def finish(out: Path, plan: SearchPlan) -> Tuned:
-    """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
-    from ds3d_tf.training.search import read_outcomes
-
-    outcomes = read_outcomes(out)
-    write_outcome(out, plan, outcomes, figure=True)
-    for name in ("checkpoint.npz", "best_jaccard.keras"):
-        for path in (out / "trials").glob(f"trial_*/run/{name}"):
-            path.unlink(missing_ok=True)
-    rows = table_rows(outcomes, plan.dimensions(search_setup(out)))
-    best = best_outcome(outcomes, plan.objective)
-    row = None if best is None else next(row for row in rows if row["trial"] == int(best["trial"]))
-    return Tuned(out, plan.objective, rows, row)
-
-
 def _search_here(out: Path, plan: SearchPlan, show_progress: bool) -> None:
-    from ds3d_tf.training.search import read_outcomes
+    from ds3d_tf.training.search.search import read_outcomes
 
     def ended(outcome: dict[str, Any]) -> None:
         announce(outcome, plan)
@@ -186,7 +101,7 @@ def _search_here(out: Path, plan: SearchPlan, show_progress: bool) -> None:
     search = make_search(out, plan, show_progress, ended)
     before = len(read_outcomes(out))
     if before:
-        console.messages().print(f"going on after {before} trials", soft_wrap=True)
+        console.messages().print(f"resuming after {before} trials", soft_wrap=True)
     search.search()
 
 
@@ -201,39 +116,42 @@ def _begin(out: Path, plan: SearchPlan, setup: Setup, overwrite: bool) -> None:
         if stored.trials != plan.trials:
             plan.write(out)
         return
-    out = writable_folder(out, overwrite, SEARCH_FILES, "search folder")
+    out = check_folder(out, overwrite, "tune")
     mask_rad = load_mask(setup)
-    if out.exists():
-        shutil.rmtree(out)
-    save_setup_and_mask(out, setup, mask_rad)
-    plan.write(out)
+    with new_folder(out, "tune", SEARCH_FILES) as folder:
+        save_setup_and_mask(folder, setup, mask_rad)
+        plan.write(folder)
 
 
 def _check_same(stored: SearchPlan, plan: SearchPlan, out: Path) -> None:
-    from ds3d_tf.training.checkpoint import differences
+    from ds3d_tf.training.callbacks.checkpoint import differences
 
     old, new = ({**asdict(one), "trials": None} for one in (stored, plan))
     changed = differences(new, old)
     if changed:
-        raise InputError(f"{out} holds another search ({'; '.join(changed[:4])}); choose another name or --overwrite")
+        raise InputError(
+            f"{out} holds another search ({'; '.join(changed[:4])}); choose another name or {argument('overwrite')}"
+        )
     if stored.trials is not None and (plan.trials or math.inf) < stored.trials:
-        raise InputError(f"--trials {plan.trials}: the search in {out} has {stored.trials}; it can only get longer")
+        raise InputError(
+            f"{argument('trials')} {plan.trials}: the search in {out} has {stored.trials}; it can only get longer"
+        )
 
 
 def _role(workers: int) -> str:
     """Return "alone", "chief" or "worker"; raises InputError for an environment that is neither."""
-    given = [name for name in _VARIABLES if os.environ.get(name)]
-    if workers < 0:
-        raise InputError(f"--workers {workers}: expected 1 or more, or 0 to train in this process")
+    given = [name for name in VARIABLES if os.environ.get(name)]
     if "KERASTUNER_ORACLE_IP" not in given and "KERASTUNER_ORACLE_PORT" not in given:
         return "alone"
-    missing = [name for name in _VARIABLES if name not in given]
+    missing = [name for name in VARIABLES if name not in given]
     if missing:
         raise InputError(
-            f"{missing[0]} is not set; a search in several processes needs {', '.join(_VARIABLES)} (docs/tuning.md)"
+            f"{missing[0]} is not set; a search in several processes needs {', '.join(VARIABLES)} (docs/tuning.md)"
         )
     if not os.environ["KERASTUNER_ORACLE_PORT"].isdigit():
         raise InputError(f"KERASTUNER_ORACLE_PORT is {os.environ['KERASTUNER_ORACLE_PORT']!r}; expected a port number")
     if workers:
-        raise InputError("--workers starts its own chief; unset KERASTUNER_ORACLE_IP or leave --workers out")
+        raise InputError(
+            f"{argument('workers')} starts its own chief; unset KERASTUNER_ORACLE_IP or omit {argument('workers')}"
+        )
     return "chief" if "chief" in os.environ["KERASTUNER_TUNER_ID"] else "worker"

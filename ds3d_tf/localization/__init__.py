@@ -1,7 +1,15 @@
-"""From frames to a table of molecules: peaks, frame stacks, tables."""
+"""From frames to a table of molecules: frame readers, engines, peaks, tables."""
 
-from ds3d_tf.localization.frames import FrameSource, open_frames
-from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import from_table, read_table, to_table, write_table
+from ds3d_tf.common.faces import lazy_names
 
-__all__ = ["FrameSource", "Localizer", "from_table", "open_frames", "read_table", "to_table", "write_table"]
+_HOMES = {
+    "FrameSource": "frames.source",
+    "Localizer": "localizer",
+    "from_table": "tables.tables",
+    "open_frames": "frames.source",
+    "read_table": "tables.tables",
+    "to_table": "tables.tables",
+    "write_table": "tables.tables",
+}
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
-from ds3d_tf.localization.engine import Engine, open_engine
-from ds3d_tf.localization.saved_model_engine import MASK_FILE, NETWORK_FILE, SETUP_FILE, find_saved_model
-from ds3d_tf.localization.tiles import (
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.localization.engines.engine import Engine, open_engine
+from ds3d_tf.localization.engines.saved_model import find_saved_model
+from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.peaks.tiles import (
     BYTES_OF_THE_PROCESS,
     DEFAULT_MEMORY_GB,
-    SMALLEST_TILE_PX,
+    MIN_TILE_PX,
     bytes_per_pixel,
     frames_a_step,
-    halo,
     pixels_within,
+    tile_overlap_px,
     tile_size,
 )
 from ds3d_tf.setup import Setup
@@ -25,13 +26,13 @@ from ds3d_tf.setup import Setup
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["DEFAULT_MEMORY_GB", "MASK_FILE", "NETWORK_FILE", "SETUP_FILE", "Localizer", "find_saved_model"]
+__all__ = ["DEFAULT_MEMORY_GB", "Localizer", "find_saved_model"]
 
 
 class Localizer:
     """A model in any format of this package, with its setup and mask, ready to localize frames of any size.
 
-    ``setup`` is the ``Setup`` and ``mask`` the phase mask (float64 ``[N, N]``, rad) that the network was trained with.
+    ``setup`` is the ``Setup`` and ``mask_rad`` the phase mask (float64 ``[N, N]``, rad) of the network's training.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class Localizer:
 
         Args:
             model: a SavedModel, a run folder that holds one as ``saved_model/``, a folder of numbered versions, of
-                which the highest is taken, or the ``.tflite``, ``.onnx`` or ``.xml`` that tools/export.py wrote.
+                which the highest is taken, the ``.tflite``, ``.onnx`` or ``.xml`` that
+                `ds3d export` wrote, or the name of a shipped model.
             memory_gb: memory of the process, GB (10⁹ bytes), within which frames are localized, in tiles if need be.
             precision: "float32", or "bfloat16" for processors that are faster at it.
 
@@ -51,8 +53,8 @@ class Localizer:
         self.engine = open_engine(model, precision) if isinstance(model, str | Path) else model
         self.path = self.engine.path
         self.setup: Setup = self.engine.setup
-        self.mask: np.ndarray = self.engine.mask
-        self.reach_px = self.engine.reach_px
+        self.mask_rad: np.ndarray = self.engine.mask_rad
+        self.receptive_radius_px = self.engine.receptive_radius_px
         self.precision = self.engine.precision
         self.memory_gb = memory_gb
 
@@ -64,10 +66,21 @@ class Localizer:
         """Return how many frames of ``shape`` (H, W) in pixels are best localized in one step."""
         return frames_a_step(shape)
 
-    def localize(
-        self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None
-    ) -> list[np.ndarray]:
-        """Return the emitters in each frame.
+    def localize(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> Localizations:
+        """Return the emitters in frames, which count from 1.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's own.
+            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's own.
+
+        Raises as :meth:`rows` does.
+        """
+        rows = self.rows(frames, threshold, radius_voxels)
+        return Localizations.from_rows(rows, (np.shape(frames)[1], np.shape(frames)[2]), self.setup)
+
+    def rows(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> list[np.ndarray]:
+        """Return the emitters of each frame as an array of its own.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
@@ -79,7 +92,7 @@ class Localizer:
             (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor].
 
         Raises:
-            InputError: the frames are smaller than the network's reach.
+            InputError: the frames are smaller than the network's receptive radius.
             ValueError: ``threshold`` or ``radius_voxels`` is negative.
         """
         frames = self._checked(frames)
@@ -102,7 +115,7 @@ class Localizer:
         """
         if radius_voxels is None:
             radius_voxels = self.setup.learning.peak_radius_voxels
-        halo_px = halo(self.reach_px, radius_voxels)
+        overlap_px = tile_overlap_px(self.receptive_radius_px, radius_voxels)
         pixels = pixels_within(self.memory_gb, self.setup, self.precision) // batch
         if self.engine.size_px is not None:
             if self.engine.size_px[0] * self.engine.size_px[1] > pixels * batch:
@@ -110,14 +123,15 @@ class Localizer:
             return self.engine.size_px
         if shape[0] * shape[1] <= pixels:
             return 0, 0
-        if not self.engine.has_tiles or not self.reach_px:
+        if not self.engine.has_tiles or not self.receptive_radius_px:
             raise InputError(
                 f"{self.path}: frames of {shape[0]}×{shape[1]} pixels need {self.needed_gb(shape, batch):.1f} GB and "
-                "this model was exported without tiles; export it again with this version, or allow more by --memory"
+                "this model was exported without tiles; export it again with this version, or allow a larger "
+                f"{argument('memory_gb')}"
             )
-        tile = tile_size(shape, halo_px, pixels)
+        tile = tile_size(shape, overlap_px, pixels)
         if tile is None:
-            smallest = min(shape[0], SMALLEST_TILE_PX + 2 * halo_px), min(shape[1], SMALLEST_TILE_PX + 2 * halo_px)
+            smallest = min(shape[0], MIN_TILE_PX + 2 * overlap_px), min(shape[1], MIN_TILE_PX + 2 * overlap_px)
             raise self._too_little(smallest, batch)
         return tile
 
@@ -128,8 +142,10 @@ class Localizer:
 
     def volume(
         self, frames: Any, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
-    ) -> np.ndarray:
-        """Return the network's output, or what the whole frame's would be in a part of it.
+    ) -> tf.Tensor | np.ndarray:
+        """Return the network's output for whole frames, or a part of that output, as tensor or array.
+
+        It is returned as computed: a tensor where TensorFlow computes it, otherwise an array.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
@@ -139,28 +155,14 @@ class Localizer:
         Returns:
             float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence in [0, scaling_factor].
 
-        Raises InputError if the frames are smaller than the network's reach, or the model has no such signature.
+        Raises InputError if the frames are smaller than the receptive field allows, or the model has no such
+        signature.
         """
-        return np.asarray(self.predict(frames, rows, columns))
-
-    def predict(
-        self, frames: Any, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None
-    ) -> tf.Tensor:
-        """Return what :meth:`volume` does where it was computed, as a tensor.
-
-        Args:
-            frames: float32 ``[B, H, W]`` (row, column), raw counts.
-            rows: first and last (exclusive) row of the part, pixels; None: all.
-            columns: first and last (exclusive) column of the part, pixels; None: all.
-
-        Returns:
-            float32 ``[B, 4H, 4W, D]`` (row, column, depth; H and W of the part), confidence in [0, scaling_factor].
-        """
-        return self.engine.predict(self._checked(frames), rows, columns)
+        return self.engine.volume(self._checked(frames), rows, columns)
 
     def _too_little(self, tile: tuple[int, int], batch: int) -> InputError:
         return InputError(
-            f"--memory {self.memory_gb:g}: too little; the smallest tiles of this model need "
+            f"{argument('memory_gb')} {self.memory_gb:g}: too little; the smallest tiles of this model need "
             f"{self.needed_gb(tile, batch) + 0.1:.1f} GB"
         )
 
@@ -170,12 +172,12 @@ class Localizer:
         if size is not None and (shape[0] < size[0] or shape[1] < size[1]):
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the tile of {size[0]}×{size[1]} "
-                f"that {self.path} was exported for; export it with a smaller --tile"
+                f"that {self.path} was exported for; export it with a smaller one"
             )
-        if min(shape) < max(self.reach_px, 1):
+        if min(shape) < max(self.receptive_radius_px, 1):
             raise InputError(
-                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the network's reach; "
-                f"each side needs at least {max(self.reach_px, 1)} pixels"
+                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than half the network's receptive field; "
+                f"each side needs at least {max(self.receptive_radius_px, 1)} pixels"
             )
 
     def _checked(self, frames: Any) -> Any:
@@ -186,3 +188,18 @@ class Localizer:
             raise ValueError(f"frames: expected [batch, row, column], got shape {frames.shape}")
         self.check_shape((frames.shape[1], frames.shape[2]))
         return frames
+
+
+def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
+    """Return both, the setup's own where None, or refuse them."""
+    learning = setup.learning
+    threshold = learning.peak_threshold if threshold is None else threshold
+    radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
+    if not 0 <= threshold < learning.scaling_factor:
+        raise InputError(
+            f"{argument('threshold')} {threshold:g}: expected a confidence from 0 to below "
+            f"{learning.scaling_factor:g}, the network's largest"
+        )
+    if radius_voxels < 1:
+        raise InputError(f"{argument('radius_voxels')} {radius_voxels}: expected 1 voxel or more")
+    return float(threshold), int(radius_voxels)

@@ -75,7 +75,7 @@ def _images(shape: tuple[int, ...], xyz_um: np.ndarray, setup: Any, mask: np.nda
     """Return the images of one photon of each emitter as sparse columns ``[H·W, chunk]``."""
     from scipy.sparse import csr_array
 
-    from ds3d_tf.optics.exact import exact_renderer
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     volume = setup.volume.model_copy(update={"height_px": shape[0], "width_px": shape[1]})
     renderer = exact_renderer(setup.optics, volume, mask)

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.versions import highest_version
 from ds3d_tf.setup import Setup, load_setup
-
-NETWORK_FILE = "model.keras"
-SETUP_FILE = "setup.yaml"
-MASK_FILE = "mask.npy"
 
 
 def save_model_folder(folder: str | Path, model: Any, setup: Setup, mask_rad: np.ndarray) -> None:
@@ -43,16 +40,7 @@ def save_setup_and_mask(folder: str | Path, setup: Setup, mask_rad: np.ndarray) 
 
     Raises InputError if a file cannot be written.
     """
-    folder = Path(folder)
-    mask_rad = np.asarray(mask_rad, np.float64)
-    # The array is the whole mask: nothing may be added to it when it is read.
-    travelling = setup.replace(
-        {"mask.source": MASK_FILE, "mask.size_px": int(mask_rad.shape[0]), "mask.zernike_rad": {}}
-    )
-    with whole_file(folder / MASK_FILE) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, mask_rad)
-    with whole_file(folder / SETUP_FILE) as temporary:
-        temporary.write_text(travelling.to_yaml(), encoding="utf-8")
+    setup.with_mask(mask_rad, MASK_FILE).save(Path(folder) / SETUP_FILE)
 
 
 def find_model_folder(folder: str | Path) -> Path:
@@ -64,17 +52,18 @@ def find_model_folder(folder: str | Path) -> Path:
 def load_model_folder(folder: str | Path) -> tuple[Any, Setup, np.ndarray]:
     """Return the Keras model, the ``Setup`` and the mask (float64 ``[N, N]``, radians) of a model folder.
 
-    Of a folder of numbered versions it is the highest.
-    Raises InputError if the folder is none, or a file in it is missing or damaged.
+    In a folder of numbered versions, the highest version is loaded.
+    Raises InputError if the folder is not a model folder, or a file in it is missing or damaged.
     """
     folder = find_model_folder(folder)
     if not folder.is_dir():
         problem = "a file, not a model folder" if folder.exists() else "no such model folder"
-        raise InputError(f"{folder}: {problem}; give the folder that train or import_weights wrote")
+        raise InputError(f"{folder}: {problem}; give a folder written by `ds3d train` or `ds3d import-weights`")
     for name in (NETWORK_FILE, SETUP_FILE, MASK_FILE):
         if not (folder / name).is_file():
             raise InputError(
-                f"{folder}: not a model folder (no {name}); give the folder that train or import_weights wrote"
+                f"{folder}: not a model folder (no {name}); give a folder written by `ds3d train` or "
+                "`ds3d import-weights`"
             )
     setup = load_setup(folder / SETUP_FILE)
     import keras
@@ -85,7 +74,7 @@ def load_model_folder(folder: str | Path) -> tuple[Any, Setup, np.ndarray]:
         model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
     except Exception as error:  # Keras raises many kinds for a damaged file
         raise InputError(
-            f"{folder / NETWORK_FILE}: damaged or not of this program; train or import it again"
+            f"{folder / NETWORK_FILE}: damaged, or not written by this program; train or import it again"
         ) from error
     try:
         mask_rad = np.load(folder / MASK_FILE, allow_pickle=False)

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.exact import exact_renderer
 from ds3d_tf.optics.pupil import pupil_grids
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike
+from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import NormalizationSection, OpticsSection, VolumeSection
 from ds3d_tf.simulation.camera import differentiable_shot_noise
 from ds3d_tf.simulation.normalization import normalize
@@ -64,7 +65,7 @@ class ImagingLayer(keras.layers.Layer):
         self.build()
 
     @classmethod
-    def from_setup(cls, setup: Any, start_rad: np.ndarray) -> ImagingLayer:
+    def from_setup(cls, setup: Setup, start_rad: np.ndarray) -> ImagingLayer:
         """Return the layer of a ``Setup``; the mask learns only if ``mask.learn`` says so.
 
         Args:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput, frame_norm
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 DILATIONS = {16: (1, 1, 2, 4, 8, 16), 4: (1, 1, 2, 4, 1, 1)}
@@ -70,7 +71,7 @@ class LocalizationNet(keras.Model):
         self.build((None, None, None))
 
     @classmethod
-    def from_setup(cls, setup: Any) -> LocalizationNet:
+    def from_setup(cls, setup: Setup) -> LocalizationNet:
         """Return a fresh network for a ``Setup``: its size, scale, precision and seed."""
         learning = setup.learning
         return cls(
@@ -83,7 +84,7 @@ class LocalizationNet(keras.Model):
         )
 
     @property
-    def reach_px(self) -> int:
+    def receptive_radius_px(self) -> int:
         """Largest distance, in camera pixels, of a pixel that a voxel's confidence depends on (from the layers)."""
         first, last = 0, VOXELS_PER_PIXEL - 1
         for block in reversed([*self.features, *self.upsampling, *self.depth]):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ds3d_tf.model.imaging_layer import ImagingLayer
 from ds3d_tf.model.optics_design_net import OpticsDesignNet
+from ds3d_tf.setup import Setup
 
 
 @keras.saving.register_keras_serializable("ds3d_tf")
@@ -30,7 +31,7 @@ class MaskLearningNet(keras.Model):
         self.built = True
 
     @classmethod
-    def from_setup(cls, setup: Any, start_rad: np.ndarray) -> MaskLearningNet:
+    def from_setup(cls, setup: Setup, start_rad: np.ndarray) -> MaskLearningNet:
         """Return a fresh model of a ``Setup``.
 
         Args:

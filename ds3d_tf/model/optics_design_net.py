@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ds3d_tf.model.layers import ConvolutionBlock, VoxelOutput, frame_norm
+from ds3d_tf.setup import Setup
 
 BLOCKS = 9
 
@@ -47,7 +48,7 @@ class OpticsDesignNet(keras.Model):
         self.build((None, None, None))
 
     @classmethod
-    def from_setup(cls, setup: Any) -> OpticsDesignNet:
+    def from_setup(cls, setup: Setup) -> OpticsDesignNet:
         """Return a fresh network for a ``Setup``: its size, scale, precision and seed."""
         learning = setup.learning
         return cls(
@@ -59,7 +60,7 @@ class OpticsDesignNet(keras.Model):
         )
 
     @property
-    def reach_px(self) -> int:
+    def receptive_radius_px(self) -> int:
         """Largest distance, in camera pixels, of a pixel that a voxel's confidence depends on (from the layers)."""
         return sum(block.dilation for block in self.features)
 

@@ -1,12 +1,13 @@
-"""Cramér–Rao bound: how precisely an emitter can be localized at all, from the renderer's own derivatives."""
+"""Cramér–Rao bound: the best precision with which an emitter can be localized, from the renderer's derivatives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 PARAMETERS = ("x", "y", "z", "photons", "background")
 
@@ -52,11 +53,12 @@ class LocalizationBound:
     @property
     def lateral_nm(self) -> np.ndarray:
         """Both lateral axes together, sqrt(x² + y²) as in the lateral RMSE: float64 ``[E]``, nm."""
-        return np.hypot(self.x_nm, self.y_nm)
+        lateral: np.ndarray = np.hypot(self.x_nm, self.y_nm)
+        return lateral
 
 
 def image_derivatives(
-    renderer: Renderer, xyz_um: tf.Tensor, blur_sigma_px: tf.Tensor, mask: tf.Tensor | None = None
+    renderer: Renderer, xyz_um: tf.Tensor, blur_sigma_px: tf.Tensor, mask_rad: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return lone emitters' images of one photon and their derivatives, by forward differentiation.
 
@@ -64,7 +66,7 @@ def image_derivatives(
         renderer: an exact renderer.
         xyz_um: float ``[E, 3]`` (x, y, z), µm.
         blur_sigma_px: float ``[E]``, camera pixels.
-        mask: float ``[N, N]``, rad, instead of the renderer's own.
+        mask_rad: float ``[N, N]`` (rows along y, columns along x), rad, instead of the renderer's own mask.
 
     Returns:
         images float ``[E, H, W]`` (fraction of the photons in each pixel) and their derivatives with respect to
@@ -76,7 +78,7 @@ def image_derivatives(
     for axis in range(3):
         direction = tf.broadcast_to(tf.one_hot(axis, 3, dtype=xyz_um.dtype), tf.shape(xyz_um))
         with tf.autodiff.ForwardAccumulator(xyz_um, direction) as accumulator:
-            images = renderer.psf(xyz_um, photons, blur_sigma_px, mask)
+            images = renderer.psf(xyz_um, photons, blur_sigma_px, mask_rad)
         derivatives.append(accumulator.jvp(images))
     return images, tf.stack(derivatives)
 
@@ -125,15 +127,15 @@ def bound_variances(information: tf.Tensor) -> tf.Tensor:
 
 def localization_bound(
     renderer: Renderer,
-    xyz_um: Any,
-    photons: Any,
+    xyz_um: ArrayLike,
+    photons: ArrayLike,
     *,
-    background: Any = 0.0,
-    read_noise: Any = 0.0,
-    blur_sigma_px: Any = 1.0,
+    background: ArrayLike = 0.0,
+    read_noise: ArrayLike = 0.0,
+    blur_sigma_px: ArrayLike = 1.0,
     chunk_emitters: int = 8,
 ) -> LocalizationBound:
-    """Return the Cramér–Rao bound of lone emitters whose photons and background are estimated along.
+    """Return the Cramér–Rao bound of lone emitters whose photons and background are estimated together with x, y, z.
 
     Args:
         renderer: an exact renderer (scalar or vectorial) with the mask in question.
@@ -142,25 +144,25 @@ def localization_bound(
         background: float ``[E]`` or a number, counts a pixel.
         read_noise: float ``[E]`` or a number, standard deviation, counts.
         blur_sigma_px: float ``[E]`` or a number, camera pixels.
-        chunk_emitters: emitters worked on at a time.
+        chunk_emitters: emitters computed at a time.
 
-    Raises ValueError if ``xyz_um`` is no ``[E, 3]`` array, or if background and read noise are both 0 somewhere
+    Raises ValueError if ``xyz_um`` is not an ``[E, 3]`` array, or if background and read noise are both 0 somewhere
     (dark pixels would carry infinite information).
     """
-    xyz_um = np.asarray(xyz_um, np.float64)
-    if xyz_um.ndim != 2 or xyz_um.shape[1] != 3:
-        raise ValueError(f"xyz_um: expected [E, 3] (x, y, z), got shape {xyz_um.shape}")
+    positions = np.asarray(xyz_um, np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise ValueError(f"xyz_um: expected [E, 3] (x, y, z), got shape {positions.shape}")
     values = [
-        np.broadcast_to(np.asarray(value, np.float64), xyz_um.shape[:1])
+        np.broadcast_to(np.asarray(value, np.float64), positions.shape[:1])
         for value in (photons, background, read_noise, blur_sigma_px)
     ]
     if np.any(values[1] + values[2] <= 0):
         raise ValueError("background, read_noise: expected one of them above 0 for every emitter, got both 0")
     variances = []
-    for begin in range(0, len(xyz_um), chunk_emitters):
+    for begin in range(0, len(positions), chunk_emitters):
         part = slice(begin, begin + chunk_emitters)
         flux, level, noise, blur = (value[part] for value in values)
-        images, derivatives = image_derivatives(renderer, tf.constant(xyz_um[part]), tf.constant(blur))
+        images, derivatives = image_derivatives(renderer, tf.constant(positions[part]), tf.constant(blur))
         information = fisher_information(images, derivatives, tf.constant(flux), tf.constant(level), tf.constant(noise))
         variances.append(bound_variances(information).numpy())
     x, y, z, flux, level = np.sqrt(np.concatenate(variances)).T

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
     from ds3d_tf.optics.crlb import LocalizationBound
@@ -32,7 +33,7 @@ class Conditions:
     blur_sigma_px: float
 
 
-def typical_conditions(setup: Any, **changes: float | None) -> Conditions:
+def typical_conditions(setup: Setup, **changes: float | None) -> Conditions:
     """Return the mean conditions of a ``Setup``, with those given (not None) instead.
 
     A background and a read noise that are both 0 become 1 count of background: no camera is darker.

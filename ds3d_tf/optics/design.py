@@ -15,40 +15,10 @@ from scipy.optimize import minimize
 
 from ds3d_tf.optics.crlb import bound_variances, fisher_information, image_derivatives
 from ds3d_tf.optics.crlb_curve import Conditions
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike, zernike_phase
-
-LOWEST_MODE = 4  # piston and tilts change no precision
-
-
-@dataclass(frozen=True)
-class DesignOptions:
-    """How a mask is searched for.
-
-    Attributes:
-        lowest_mode: first Noll index of the basis; 4 lets the design choose its focus, 5 keeps the setup's.
-        highest_mode: last Noll index of the basis.
-        heights: heights, spread evenly over the depth range, whose bounds are averaged.
-        starts: random starts, the best of which is followed to the end.
-        start_steps: most iterations of each start.
-        steps: most iterations from the best start on.
-        start_rad: standard deviation of the starts' coefficients, radians rms each.
-        seed: of the random starts.
-    """
-
-    lowest_mode: int = LOWEST_MODE
-    highest_mode: int = 55
-    heights: int = 17
-    starts: int = 6
-    start_steps: int = 60
-    steps: int = 400
-    start_rad: float = 0.5
-    seed: int = 0
-
-    @property
-    def modes(self) -> tuple[int, ...]:
-        """Noll indices of the basis."""
-        return tuple(range(self.lowest_mode, self.highest_mode + 1))
+from ds3d_tf.options import DesignOptions
+from ds3d_tf.setup import Setup
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +61,7 @@ def mean_bound_nm(renderer: Any, mask_rad: tf.Tensor, z_um: np.ndarray, conditio
 
 
 def design(
-    setup: Any,
+    setup: Setup,
     conditions: Conditions,
     options: DesignOptions | None = None,
     *,
@@ -107,14 +77,9 @@ def design(
         options: see :class:`DesignOptions`.
         progress: called after each iteration with (iterations so far, mean bound in nm).
 
-    Raises InputError if the optics allow no mask of the setup's size; ValueError for fewer than one mode.
+    Raises InputError if the optics allow no mask of the setup's size.
     """
     options = options or DesignOptions()
-    if not LOWEST_MODE <= options.lowest_mode <= options.highest_mode:
-        raise ValueError(
-            f"options: expected {LOWEST_MODE} ≤ lowest_mode ≤ highest_mode, "
-            f"got {options.lowest_mode} and {options.highest_mode}"
-        )
     size = setup.mask.size_px
     renderer = exact_renderer(setup.optics, setup.volume, np.zeros((size, size)))
     grids = renderer.grids

@@ -13,7 +13,8 @@ import numpy as np
 
 from ds3d_tf.optics.crlb import LocalizationBound
 from ds3d_tf.optics.crlb_curve import Conditions, root_mean_square
-from ds3d_tf.optics.design import DesignedMask, DesignOptions
+from ds3d_tf.optics.design import DesignedMask
+from ds3d_tf.options import DesignOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import OpticsSection
 
@@ -36,9 +37,8 @@ def bound_figures(bound: LocalizationBound) -> dict[str, float]:
 
 def designed_setup(setup: Setup, designed: DesignedMask) -> Setup:
     """Return the setup with the designed mask, which it carries as ``mask.npy``."""
-    changes = {"name": f"{setup.name}, designed mask", "mask.source": "mask.npy", "mask.zernike_rad": {}}
-    changed = setup.replace({**changes, "mask.learn": False})
-    return Setup.create(changed.model_dump(), where="designed setup", mask_rad=designed.mask_rad)
+    changes = {"name": f"{setup.name}, designed mask", "mask.learn": False}
+    return setup.with_mask(designed.mask_rad).replace(changes)
 
 
 def design_record(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -17,10 +16,11 @@ import yaml
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
 from ds3d_tf.optics.zernike import zernike, zernike_phase
+from ds3d_tf.setup import Setup
 
 _LOG = logging.getLogger(__name__)
 MASK_SUFFIXES = (".mat", ".npy", ".tif", ".tiff")
-BuiltInMask = Callable[[Any, PupilGrids], np.ndarray]
+BuiltInMask = Callable[[Setup, PupilGrids], np.ndarray]
 _BUILT_IN: dict[str, BuiltInMask] = {}
 
 
@@ -40,24 +40,24 @@ def built_in_names() -> tuple[str, ...]:
 
 
 @built_in_mask("flat")
-def _flat(setup: Any, grids: PupilGrids) -> np.ndarray:
+def _flat(setup: Setup, grids: PupilGrids) -> np.ndarray:
     return np.zeros(grids.support.shape)
 
 
 @built_in_mask("zernike")
-def _zernike(setup: Any, grids: PupilGrids) -> np.ndarray:
+def _zernike(setup: Setup, grids: PupilGrids) -> np.ndarray:
     if not setup.mask.zernike_rad:
         raise InputError("mask.zernike_rad is empty but mask.source is 'zernike'; give {Noll index: radians}")
     return np.zeros(grids.support.shape)
 
 
 @built_in_mask("astigmatic")
-def _astigmatic(setup: Any, grids: PupilGrids) -> np.ndarray:
+def _astigmatic(setup: Setup, grids: PupilGrids) -> np.ndarray:
     return setup.mask.astigmatism_rad * zernike(6, grids.pupil_x[None, :], grids.pupil_x[:, None])
 
 
 @built_in_mask("tetrapod")
-def _tetrapod(setup: Any, grids: PupilGrids) -> np.ndarray:
+def _tetrapod(setup: Setup, grids: PupilGrids) -> np.ndarray:
     coefficients, wavelength_um = _designed("tetrapod")
     # The same optical path at any wavelength, as of a printed mask.
     scale = wavelength_um / setup.optics.wavelength_um
@@ -66,13 +66,13 @@ def _tetrapod(setup: Any, grids: PupilGrids) -> np.ndarray:
 
 @cache
 def _designed(name: str) -> tuple[dict[int, float], float]:
-    """Return the coefficients (Noll index → rad rms) and wavelength (µm) of a record of tools/design_mask.py."""
+    """Return the coefficients (Noll index → rad rms) and wavelength (µm) of a record of ``ds3d design-mask``."""
     file = resources.files("ds3d_tf.optics") / "designs" / f"{name}.yaml"
     record = yaml.safe_load(file.read_text(encoding="utf-8"))
     return record["zernike_rad"], record["design_wavelength_um"]
 
 
-def load_mask(setup: Any, *, allow_substitute: bool = True) -> np.ndarray:
+def load_mask(setup: Setup, *, allow_substitute: bool = True) -> np.ndarray:
     """Return the phase mask that a setup names.
 
     A mask that the setup carries in memory comes first. A file is looked for beside the setup file, in the current
@@ -92,12 +92,11 @@ def load_mask(setup: Any, *, allow_substitute: bool = True) -> np.ndarray:
     Raises InputError if the mask is unknown, not found, unreadable, or does not fit ``mask.size_px``.
     """
     source, size = setup.mask.source, setup.mask.size_px
-    carried = getattr(setup, "mask_rad", None)
-    if carried is not None:
-        return _fitting(_checked(carried, source), source, size)
+    if setup.mask_rad is not None:
+        return _fitting(_checked(setup.mask_rad, source), source, size)
     if source not in _BUILT_IN:
-        base_folder = getattr(setup, "base_folder", None)
-        substitute = getattr(setup, "mask_substitute", None) if allow_substitute else None
+        base_folder = setup.base_folder
+        substitute = setup.mask_substitute if allow_substitute else None
         if substitute and _found(source, base_folder) is None:
             _note_substitute(source, substitute)
             return load_mask(setup.replace({"mask.source": substitute}))
@@ -108,9 +107,9 @@ def load_mask(setup: Any, *, allow_substitute: bool = True) -> np.ndarray:
             )
         return _fitting(read_mask(path), path, size)
     grids = pupil_grids(setup.optics, size, setup.volume.focus_um)
-    mask = _BUILT_IN[source](setup, grids)
-    mask = mask + zernike_phase(setup.mask.zernike_rad, grids.pupil_x[None, :], grids.pupil_x[:, None])
-    return np.where(grids.pupil_radius < 1, mask, 0.0)
+    mask_rad = _BUILT_IN[source](setup, grids)
+    mask_rad = mask_rad + zernike_phase(setup.mask.zernike_rad, grids.pupil_x[None, :], grids.pupil_x[:, None])
+    return np.where(grids.pupil_radius < 1, mask_rad, 0.0)
 
 
 def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
@@ -121,7 +120,7 @@ def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
     if Path(source).suffix.lower() not in MASK_SUFFIXES:
         close = difflib.get_close_matches(source, built_in_names(), n=1)
         hint = f"did you mean {close[0]}?" if close else f"built in are {', '.join(built_in_names())}"
-        raise InputError(f"mask.source: {source!r} is no built-in mask and no .mat, .npy or .tif file; {hint}")
+        raise InputError(f"mask.source: {source!r} is neither a built-in mask nor a .mat, .npy or .tif file; {hint}")
     path = _found(source, base_folder)
     if path is not None:
         return path
@@ -141,7 +140,9 @@ def _found(source: str, base_folder: str | Path | None) -> Path | None:
 @cache
 def _note_substitute(source: str, substitute: str) -> None:
     _LOG.warning(
-        "note: %s is not here (its folder goes into $DS3D_MASKS); taking the built-in mask %s", source, substitute
+        "note: mask file %s not found (set $DS3D_MASKS to its folder); using the built-in mask %s instead",
+        source,
+        substitute,
     )
 
 
@@ -179,13 +180,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     return _checked(array, path)
 
 
-def _fitting(mask: np.ndarray, name: str | Path, size_px: int) -> np.ndarray:
-    if mask.shape[0] != size_px:
+def _fitting(mask_rad: np.ndarray, name: str | Path, size_px: int) -> np.ndarray:
+    if mask_rad.shape[0] != size_px:
         raise InputError(
-            f"mask {name} is {mask.shape[0]}×{mask.shape[1]} but mask.size_px is {size_px}; "
-            f"use --set mask.size_px={mask.shape[0]} or another mask"
+            f"mask {name} is {mask_rad.shape[0]}×{mask_rad.shape[1]} but mask.size_px is {size_px}; "
+            f"use --set mask.size_px={mask_rad.shape[0]} or another mask"
         )
-    return mask
+    return mask_rad
 
 
 def _checked(array: np.ndarray, path: str | Path) -> np.ndarray:
@@ -212,17 +213,20 @@ def _read_mat(path: Path) -> np.ndarray:
     if len(variables) != 1:
         found = ", ".join(sorted(variables)) or "none"
         raise InputError(f"mask {path}: expected one variable, got {len(variables)} ({found})")
-    return next(iter(variables.values()))
+    array: np.ndarray = next(iter(variables.values()))
+    return array
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    array: np.ndarray = np.load(path, allow_pickle=False)
+    return array
 
 
 def _read_tif(path: Path) -> np.ndarray:
     import tifffile
 
-    return tifffile.imread(path)
+    array: np.ndarray = tifffile.imread(path)
+    return array
 
 
 _READERS = {".mat": _read_mat, ".npy": _read_npy, ".tif": _read_tif, ".tiff": _read_tif}

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.setup.checks import MAX_PIXEL_MISMATCH, fft_grid_px
+from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
 from ds3d_tf.setup.sections import OpticsSection
 
 _LOG = logging.getLogger(__name__)

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ds3d_tf.setup.setup import Setup
-
-MAX_PIXEL_MISMATCH = 0.005
+from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
+from ds3d_tf.setup.sections import Sections
 
 
-def fft_grid_px(fft_size_px: float, mask_size_px: int) -> int:
-    """Return the side of the FFT grid: the mask padded by round((S - N) / 2) on each side.
-
-    Args:
-        fft_size_px: S, the size for which one FFT sample is one camera pixel (need not be whole).
-        mask_size_px: N, side of the phase mask, SLM pixels.
-    """
-    return mask_size_px + 2 * round((fft_size_px - mask_size_px) / 2)
-
-
-def check_combinations(setup: Setup) -> list[str]:
+def check_combinations(setup: Sections) -> list[str]:
     """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
     return [*_optics(setup), *_volume(setup), *_numbers(setup)]
 
 
-def _optics(setup: Setup) -> list[str]:
+def _optics(setup: Sections) -> list[str]:
     optics, mask, volume = setup.optics, setup.mask, setup.volume
     problems = []
     if mask.size_px % 2 == 0:
@@ -62,7 +48,7 @@ def _optics(setup: Setup) -> list[str]:
     return problems
 
 
-def _volume(setup: Setup) -> list[str]:
+def _volume(setup: Sections) -> list[str]:
     volume = setup.volume
     problems = []
     if volume.z_min_um >= volume.z_max_um:
@@ -78,7 +64,7 @@ def _volume(setup: Setup) -> list[str]:
     return problems
 
 
-def _numbers(setup: Setup) -> list[str]:
+def _numbers(setup: Sections) -> list[str]:
     emitters, signal, learning, training = setup.emitters, setup.signal, setup.learning, setup.training_set
     problems = []
     low, high = emitters.count_range

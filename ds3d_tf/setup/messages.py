@@ -33,7 +33,7 @@ def _describe(finding: Any, model: type[BaseModel]) -> str:
     return f"{path}: got {_short(value)}, {message}{meaning}"
 
 
-def _walk(model: type[BaseModel], location: tuple) -> tuple[type[BaseModel] | None, Any]:
+def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[type[BaseModel] | None, Any]:
     owner, field = model, None
     for part in location:
         candidate = owner.model_fields.get(part) if isinstance(part, str) else None

@@ -232,3 +232,23 @@ class ResumingSection(Section):
     )
     frozen_layers: tuple[str, ...] = Field((), description="names or patterns of layers that do not learn")
     epochs: PositiveInt | None = Field(None, description="epochs still to train when resuming; null: the rest")
+
+
+class Sections(BaseModel):
+    """All sections of a setup, frozen, with unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("unnamed", description="what people call this experiment")
+    mask: MaskSection = MaskSection()
+    optics: OpticsSection = OpticsSection()
+    volume: VolumeSection = VolumeSection()
+    emitters: EmittersSection = EmittersSection()
+    signal: SignalSection = SignalSection()
+    blur: BlurSection = BlurSection()
+    background: BackgroundSection = BackgroundSection()
+    read_noise: ReadNoiseSection = ReadNoiseSection()
+    normalization: NormalizationSection = NormalizationSection()
+    training_set: TrainingSetSection = TrainingSetSection()
+    learning: LearningSection = LearningSection()
+    resuming: ResumingSection = ResumingSection()

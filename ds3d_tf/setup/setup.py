@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
@@ -17,28 +17,12 @@ from ds3d_tf.setup.checks import check_combinations
 from ds3d_tf.setup.messages import describe_errors
 
 
-class Setup(BaseModel):
+class Setup(sections.Sections):
     """One experiment in twelve sections; frozen, with unknown keys refused.
 
     Build it with :meth:`create`, :meth:`from_yaml`, :meth:`from_deepstorm3d` or
     :func:`ds3d_tf.setup.load_setup`; all raise InputError, one line, for a wrong value.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("unnamed", description="what people call this experiment")
-    mask: sections.MaskSection = sections.MaskSection()
-    optics: sections.OpticsSection = sections.OpticsSection()
-    volume: sections.VolumeSection = sections.VolumeSection()
-    emitters: sections.EmittersSection = sections.EmittersSection()
-    signal: sections.SignalSection = sections.SignalSection()
-    blur: sections.BlurSection = sections.BlurSection()
-    background: sections.BackgroundSection = sections.BackgroundSection()
-    read_noise: sections.ReadNoiseSection = sections.ReadNoiseSection()
-    normalization: sections.NormalizationSection = sections.NormalizationSection()
-    training_set: sections.TrainingSetSection = sections.TrainingSetSection()
-    learning: sections.LearningSection = sections.LearningSection()
-    resuming: sections.ResumingSection = sections.ResumingSection()
 
     _base_folder: Path | None = PrivateAttr(None)
     _mask_rad: np.ndarray | None = PrivateAttr(None)
@@ -141,7 +125,7 @@ class Setup(BaseModel):
             elif isinstance(values.get(section, {}), dict):
                 values.setdefault(section, {})[field] = value
             else:
-                raise InputError(f"{path}: `{section}` is no section; sections are {', '.join(section_names())}")
+                raise InputError(f"{path}: `{section}` is not a section; sections are {', '.join(section_names())}")
         same_mask = not {"mask", "mask.source"} & changes.keys()
         return Setup.create(
             values,
@@ -150,6 +134,23 @@ class Setup(BaseModel):
             mask_rad=self._mask_rad if same_mask else None,
             mask_substitute=self._mask_substitute if same_mask else None,
         )
+
+    def with_mask(self, mask_rad: np.ndarray, file: str = "mask.npy") -> Setup:
+        """Return a checked copy that carries a mask in memory; :meth:`save` writes the mask beside the YAML file.
+
+        The array is the whole mask, so Zernike terms that would be added to it are removed.
+
+        Args:
+            mask_rad: float ``[N, N]`` (rows along y, columns along x), phase mask, radians.
+            file: file name of the mask, for ``mask.source``.
+
+        Raises InputError if the optics do not allow a mask of this size.
+        """
+        mask_rad = np.asarray(mask_rad, np.float64)
+        changes = {"mask.source": file, "mask.size_px": int(mask_rad.shape[0]), "mask.zernike_rad": {}}
+        setup = self.replace(changes)
+        setup._mask_rad = mask_rad
+        return setup
 
     def save(self, path: str | Path) -> None:
         """Write the setup as YAML, with its mask beside it if it carries one in memory.

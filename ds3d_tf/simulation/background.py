@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from ds3d_tf.setup.sections import BackgroundSection
 from ds3d_tf.simulation.seeds import derived_seed
 
 _FAINTEST = 1e-6
 
 
-def background(section: Any, batch: int, frame_shape: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
+def background(section: BackgroundSection, batch: int, frame_shape: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
     """Return the expected background of each frame.
 
     Args:
@@ -32,7 +31,7 @@ def background(section: Any, batch: int, frame_shape: tuple[int, int], seed: tf.
     return lowest + (highest - lowest) * shape
 
 
-def super_gaussian(section: Any, batch: int, frame_shape: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
+def super_gaussian(section: BackgroundSection, batch: int, frame_shape: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
     """Return random flat-topped shapes exp(-q²), q a rotated quadratic form, stretched to [0, 1].
 
     The centre lies within ± ``section.max_offset_px`` of the frame's, the widths are a fifth to two fifths of the

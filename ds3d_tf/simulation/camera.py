@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from ds3d_tf.setup.sections import BackgroundSection, ReadNoiseSection
 from ds3d_tf.simulation.background import super_gaussian
 from ds3d_tf.simulation.random_numbers import standard_normal
 from ds3d_tf.simulation.seeds import derived_seed
@@ -25,7 +24,9 @@ def differentiable_shot_noise(expected: tf.Tensor, normal: tf.Tensor) -> tf.Tens
     return expected + tf.sqrt(tf.maximum(expected, 1e-6)) * normal
 
 
-def read_noise(section: Any, background_section: Any, frames: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def read_noise(
+    section: ReadNoiseSection, background_section: BackgroundSection, frames: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
     """Return frames with baseline and read noise, clipped at 0.
 
     Args:
@@ -43,7 +44,11 @@ def read_noise(section: Any, background_section: Any, frames: tf.Tensor, seed: t
 
 
 def dark_counts(
-    section: Any, background_section: Any, shape: tf.Tensor, static_shape: tf.TensorShape, seed: tf.Tensor
+    section: ReadNoiseSection,
+    background_section: BackgroundSection,
+    shape: tf.Tensor,
+    static_shape: tf.TensorShape,
+    seed: tf.Tensor,
 ) -> tf.Tensor:
     """Return baseline and read noise alone, before the clip at 0.
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,14 +34,14 @@ class StoredDataset:
             the label threshold.
         photons: float32 ``[F, E]``, photons; 0 marks padding.
         setup: the ``Setup`` it was simulated with.
-        mask: float64 ``[N, N]``, phase mask, rad.
+        mask_rad: float64 ``[N, N]`` (rows along y, columns along x), phase mask, rad.
     """
 
     frames: np.ndarray
     emitters: np.ndarray
     photons: np.ndarray
     setup: Setup
-    mask: np.ndarray
+    mask_rad: np.ndarray
 
 
 def write_dataset(
@@ -74,7 +73,7 @@ def write_dataset(
     Raises InputError if the mask cannot be loaded.
     """
     folder = Path(folder)
-    mask = load_mask(setup)
+    mask_rad = load_mask(setup)
 
     def groups() -> Iterator[SimulatedFrames]:
         return simulated_groups(setup, count, seed, emitter_count, renderer=renderer)
@@ -84,9 +83,8 @@ def write_dataset(
     except OverflowError:
         first, truth = _write_frames(folder / FRAMES, groups(), np.dtype(np.float32), on_frames)
     truth.to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
-    np.save(folder / MASK, mask)
-    changes = {"mask.source": MASK, "mask.zernike_rad": {}, "training_set.seed": seed, "training_set.folder": None}
-    (folder / SETUP).write_text(setup.replace(changes).to_yaml(), encoding="utf-8")
+    changes = {"training_set.seed": seed, "training_set.folder": None}
+    setup.with_mask(mask_rad, MASK).replace(changes).save(folder / SETUP)
     return first
 
 
@@ -176,7 +174,7 @@ def _read_truth(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     return emitters, photons
 
 
-def split_frames(setup: Any, stored_count: int, split: str) -> range:
+def split_frames(setup: Setup, stored_count: int, split: str) -> range:
     """Return the numbers, from 0, of a data set's frames that belong to a split.
 
     The last frames are for validation, as large a share as the setup's ``validation_count`` is of its frames.
@@ -190,7 +188,7 @@ def split_frames(setup: Any, stored_count: int, split: str) -> range:
 
 
 def stored_dataset(
-    setup: Any,
+    setup: Setup,
     folder: str | Path,
     split: str = "training",
     seed: int | None = None,
@@ -250,7 +248,7 @@ def stored_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _check_fit(setup: Any, stored: StoredDataset, folder: str | Path) -> None:
+def _check_fit(setup: Setup, stored: StoredDataset, folder: str | Path) -> None:
     if len(stored.frames) < 2:
         raise InputError(f"{folder} has one frame; training and validation need at least one each")
     theirs = stored.setup

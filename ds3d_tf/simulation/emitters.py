@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from ds3d_tf.setup import Setup
+from ds3d_tf.setup.sections import SignalSection
 from ds3d_tf.simulation.seeds import derived_seed
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
@@ -31,13 +33,13 @@ class Emitters(NamedTuple):
         return tf.concat([self.xyz_um, weight], axis=-1)
 
 
-def most_emitters(setup: Any, split: str) -> int:
+def most_emitters(setup: Setup, split: str) -> int:
     """Return E, the largest number of emitters in a frame of a split."""
     high = setup.emitters.count_range[1]
     return high // 2 if split == "validation" else high - 1
 
 
-def sample_counts(setup: Any, split: str, batch: int, seed: tf.Tensor) -> tf.Tensor:
+def sample_counts(setup: Setup, split: str, batch: int, seed: tf.Tensor) -> tf.Tensor:
     """Return the number of emitters in each frame: uniform in [low, high), and high // 2 for validation.
 
     Args:
@@ -55,7 +57,7 @@ def sample_counts(setup: Any, split: str, batch: int, seed: tf.Tensor) -> tf.Ten
     return tf.random.stateless_uniform([batch], seed, minval=low, maxval=high, dtype=tf.int32)
 
 
-def sample_emitters(setup: Any, counts: tf.Tensor, most: int, seed: tf.Tensor) -> Emitters:
+def sample_emitters(setup: Setup, counts: tf.Tensor, most: int, seed: tf.Tensor) -> Emitters:
     """Return random emitters: uniform in the frame less its margin and in depth, photons and blur by the setup.
 
     Args:
@@ -84,7 +86,7 @@ def sample_emitters(setup: Any, counts: tf.Tensor, most: int, seed: tf.Tensor) -
     )
 
 
-def _bounds_um(setup: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _bounds_um(setup: Setup) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the lowest and highest (x, y, z) in µm: the pixels that are the margin or more from the border."""
     volume, pixel_um = setup.volume, VoxelGrid.from_setup(setup).pixel_um
     low, high = [], []
@@ -96,7 +98,7 @@ def _bounds_um(setup: Any) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(low, tf.float32), tf.constant(high, tf.float32)
 
 
-def _sample_photons(signal: Any, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _sample_photons(signal: SignalSection, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     if signal.distribution == "gamma":
         drawn = tf.random.stateless_gamma(shape, seed, alpha=signal.gamma_shape, beta=1 / signal.gamma_scale)
         # A draw may underflow to 0, which would make the emitter padding.
@@ -105,7 +107,7 @@ def _sample_photons(signal: Any, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor
     return low + (high - low) * tf.random.stateless_uniform(shape, seed)
 
 
-def _bright_enough(signal: Any, photons: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+def _bright_enough(signal: SignalSection, photons: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     if signal.distribution != "gamma" or signal.label_threshold is None:
         return tf.ones_like(photons, tf.bool)
     return (photons > signal.label_threshold) | (counts == 1)[:, None]

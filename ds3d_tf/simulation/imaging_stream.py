@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.random_numbers import standard_normal
@@ -14,7 +13,7 @@ from ds3d_tf.simulation.stream import GROUP_FRAMES, group_emitters, grouped_stre
 
 
 def imaging_dataset(
-    setup: Any,
+    setup: Setup,
     split: str = "training",
     seed: int | None = None,
     *,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from ds3d_tf.setup.sections import NormalizationSection
 
-def normalize(frames: tf.Tensor, section: Any) -> tf.Tensor:
+
+def normalize(frames: tf.Tensor, section: NormalizationSection) -> tf.Tensor:
     """Return frames as a network takes them.
 
     Args:

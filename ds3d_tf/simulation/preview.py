@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.stream import SimulatedFrames
 
 MOST_FRAMES = 6
 _COLUMNS = 3
 
 
-def save_preview(path: str | Path, setup: Any, simulated: SimulatedFrames) -> None:
+def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames) -> None:
     """Write a PNG of the first frames: labelled emitters as circles coloured by depth, others as grey crosses."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.optics.fast import fast_or_exact_renderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering.fast_or_exact import fast_or_exact_renderer
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
@@ -44,13 +45,13 @@ class SimulatedFrames:
     labelled: np.ndarray
 
 
-def default_renderer(setup: Any) -> Renderer:
+def default_renderer(setup: Setup) -> Renderer:
     """Return the renderer that streams use for the mask of a setup: the fast one if it is good enough."""
     return fast_or_exact_renderer(setup.optics, setup.volume, load_mask(setup), setup.blur.sigma_range_px)
 
 
 def frame_group(
-    setup: Any, renderer: Renderer, seed: tf.Tensor, split: str, emitter_count: int | None = None
+    setup: Setup, renderer: Renderer, seed: tf.Tensor, split: str, emitter_count: int | None = None
 ) -> tuple[tf.Tensor, Emitters]:
     """Return the GROUP_FRAMES frames of one group and their emitters.
 
@@ -72,7 +73,7 @@ def frame_group(
     return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
 
 
-def group_emitters(setup: Any, seed: tf.Tensor, split: str, emitter_count: int | None = None) -> Emitters:
+def group_emitters(setup: Setup, seed: tf.Tensor, split: str, emitter_count: int | None = None) -> Emitters:
     """Return the emitters of a group of GROUP_FRAMES frames.
 
     Args:
@@ -90,7 +91,7 @@ def group_emitters(setup: Any, seed: tf.Tensor, split: str, emitter_count: int |
 
 
 def training_dataset(
-    setup: Any,
+    setup: Setup,
     split: str = "training",
     seed: int | None = None,
     *,
@@ -135,14 +136,14 @@ def training_dataset(
     return grouped_stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls, share)
 
 
-def epoch_frames(setup: Any, split: str) -> int:
+def epoch_frames(setup: Setup, split: str) -> int:
     """Return the number of frames in an epoch of a split."""
     section = setup.training_set
     return section.validation_count if split == "validation" else section.training_count
 
 
 def grouped_stream(
-    setup: Any,
+    setup: Setup,
     split: str,
     seed: int | None,
     examples: Callable[[tf.Tensor], Any],
@@ -209,7 +210,7 @@ def grouped_stream(
 
 
 def simulated_groups(
-    setup: Any,
+    setup: Setup,
     count: int,
     seed: int,
     emitter_count: int | None = None,
@@ -252,7 +253,7 @@ def simulated_groups(
 
 
 def simulate_frames(
-    setup: Any,
+    setup: Setup,
     count: int,
     seed: int,
     emitter_count: int | None = None,

@@ -7,6 +7,8 @@ from typing import Any
 
 from keras import ops
 
+from ds3d_tf.setup import Setup
+
 VOXELS_PER_PIXEL = 4
 _HALF_PIXEL = {"pixel_area": 0.5, "half_pixel_shifted": 0.0}
 
@@ -33,7 +35,7 @@ class VoxelGrid:
             raise ValueError(f"convention: expected one of {sorted(_HALF_PIXEL)}, got {self.convention!r}")
 
     @classmethod
-    def from_setup(cls, setup: Any) -> VoxelGrid:
+    def from_setup(cls, setup: Setup) -> VoxelGrid:
         """Return the grid of a ``Setup``."""
         volume = setup.volume
         return cls(setup.optics.pixel_um, volume.z_min_um, volume.z_max_um, volume.depth_voxels, volume.grid)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.simulation.stream import training_dataset
-from ds3d_tf.training.devices import ONE_DEVICE, Devices, parts, steps_of
+from ds3d_tf.training.distributed.devices import ONE_DEVICE, Devices, parts, steps_of
 
 # Frames that come again in every epoch are kept in memory up to this size, in bytes, and made anew beyond.
-LARGEST_CACHE = 2 * 1024**3
+MAX_CACHE_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -85,4 +85,4 @@ def _stored_validation_count(setup: Any, devices: Devices) -> int:
 
 def _kept(setup: Any, batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
     size = frames * setup.volume.height_px * setup.volume.width_px * 4
-    return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= LARGEST_CACHE else batches
+    return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= MAX_CACHE_BYTES else batches

@@ -10,31 +10,26 @@ from typing import Any, Literal
 import keras
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 from ds3d_tf.common.interrupt import PatientInterrupt
-from ds3d_tf.training.best import KeepBest, write_network
-from ds3d_tf.training.checkpoint import Checkpoint, Checkpointer
-from ds3d_tf.training.clock import StepClock
-from ds3d_tf.training.curves import CurvesFile
+from ds3d_tf.training.callbacks.best import KeepBest, write_network
+from ds3d_tf.training.callbacks.checkpoint import Checkpoint, Checkpointer
+from ds3d_tf.training.callbacks.clock import StepClock
+from ds3d_tf.training.callbacks.curves import CurvesFile
+from ds3d_tf.training.callbacks.finite import LossNotFinite, StopWhenNotFinite
+from ds3d_tf.training.callbacks.history import HistoryFile
+from ds3d_tf.training.callbacks.interrupted import StopWhenInterrupted
+from ds3d_tf.training.callbacks.lazy import LazyCallbackList
+from ds3d_tf.training.callbacks.progress import ProgressBar
+from ds3d_tf.training.callbacks.scores import MatchedScores, Score
 from ds3d_tf.training.examples import Examples
-from ds3d_tf.training.finite import LossNotFinite, StopWhenNotFinite
-from ds3d_tf.training.history import HistoryFile
-from ds3d_tf.training.interrupted import StopWhenInterrupted
-from ds3d_tf.training.lazy_callbacks import LazyCallbackList
-from ds3d_tf.training.progress import ProgressBar
-from ds3d_tf.training.scores import MatchedScores, Score
 
 # The schedule of DeepSTORM3D (Nehme et al., Nature Methods 2020).
 IMPROVEMENT = 1e-4
 PATIENCE_LEARNING_RATE = 5
 PATIENCE_STOP = 7
 LEARNING_RATE_FACTOR = 0.1
-SMALLEST_LEARNING_RATE = 1e-6
-
-NETWORK_FILE = "model.keras"
-BEST_JACCARD_FILE = "best_jaccard.keras"
-HISTORY_FILE = "history.csv"
-CURVES_FILE = "curves.png"
-CHECKPOINT_FILE = "checkpoint.npz"
+MIN_LEARNING_RATE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -185,6 +180,6 @@ def _lower_on_plateau() -> keras.callbacks.Callback:
         factor=LEARNING_RATE_FACTOR,
         patience=PATIENCE_LEARNING_RATE,
         min_delta=IMPROVEMENT,
-        min_lr=SMALLEST_LEARNING_RATE,
+        min_lr=MIN_LEARNING_RATE,
         mode="min",
     )

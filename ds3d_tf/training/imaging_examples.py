@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ds3d_tf.simulation.imaging_stream import imaging_dataset
-from ds3d_tf.training.examples import LARGEST_CACHE, Examples
+from ds3d_tf.training.examples import MAX_CACHE_BYTES, Examples
 
 
 def imaging_examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> Examples:
@@ -30,4 +30,4 @@ def imaging_examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> E
 def _kept(batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
     parts = tf.nest.flatten(batches.element_spec)
     size = frames * sum(part.dtype.size * part.shape[1:].num_elements() for part in parts)
-    return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= LARGEST_CACHE else batches
+    return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= MAX_CACHE_BYTES else batches

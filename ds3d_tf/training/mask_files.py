@@ -99,7 +99,7 @@ def images_over_z(setup: Any, mask_rad: np.ndarray, count: int) -> tuple[np.ndar
     Returns:
         float64 ``[count]``, µm, and float32 ``[count, H, W]``, photons.
     """
-    from ds3d_tf.optics.exact import exact_renderer
+    from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     z_um = np.linspace(setup.volume.z_min_um, setup.volume.z_max_um, count)
     renderer = exact_renderer(setup.optics, setup.volume, mask_rad)

@@ -91,13 +91,21 @@ def test_the_package_describes_axes_and_sources(package, network_and_setup):
     _, rows, columns, depth = volume
     for axis in (rows, columns):
         reference = frame[axis.id]
-        assert (reference.scale, axis.scale, axis.unit, axis.halo) == (110, 27.5, "nanometer", 4 * network.reach_px)
+        assert (reference.scale, axis.scale, axis.unit, axis.halo) == (
+            110,
+            27.5,
+            "nanometer",
+            4 * network.receptive_radius_px,
+        )
         assert [axis.size.get_size(axis, reference, ref_size=size) for size in (40, 43, 1999)] == [160, 172, 7996]
     assert (
         depth.size == 5 and depth.scale == pytest.approx(1000 * setup.volume.z_max_um / 5) and depth.unit == "nanometer"
     )
     assert str(description.license) == "MIT" and str(description.cite[0].doi) == "10.1038/s41592-020-0853-5"
-    assert not description.inputs[0].axes[1].size.validate_size(2 * network.reach_px + 8) < 2 * network.reach_px
+    assert (
+        not description.inputs[0].axes[1].size.validate_size(2 * network.receptive_radius_px + 8)
+        < 2 * network.receptive_radius_px
+    )
     with zipfile.ZipFile(package) as archive:
         names = set(archive.namelist())
         text = archive.read("README.md").decode()

@@ -10,7 +10,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.export.card import card_text, write_card
 from ds3d_tf.setup import load_setup
-from ds3d_tf.training.stretches import begin_stretch, end_stretch, read_stretches
+from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch, read_stretches
 
 FIGURES = {
     "data": "200 simulated frames, seed 1",

@@ -19,8 +19,8 @@ from ds3d_tf.export.tflite import export_tflite
 from ds3d_tf.jobs import export as job
 from ds3d_tf.jobs.localize import localize
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.peaks import find_peaks
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.peaks.peaks import find_peaks
+from ds3d_tf.localization.tables.tables import read_table
 from ds3d_tf.model.files import save_model_folder
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
@@ -87,13 +87,13 @@ def test_localizations_are_those_of_the_whole_frame(networks, exported, kind):
     expected = networks[normalization][1]
     path, done = exported(kind)
     localizer = Localizer(path)
-    assert far(localizer.localize(frames()), expected, 0.5e-3) == 0
+    assert far(localizer.rows(frames()), expected, 0.5e-3) == 0
     assert done.agreement.share(0.5) == 1 and done.agreement.lost == done.agreement.added == 0
     assert done.agreement.localizations == sum(map(len, expected)) and done.agreement.seconds > 0
     little = Localizer(path, memory_gb=localizer.needed_gb((36, 40)))
     if kind != "tflite":
         assert 0 < np.prod(little.tile_size(SHAPE)) < 36 * 40
-    assert far([little.localize(frame[None])[0] for frame in frames()], expected, 0.5e-3) == 0
+    assert far([little.rows(frame[None])[0] for frame in frames()], expected, 0.5e-3) == 0
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -180,13 +180,13 @@ def test_frames_and_tiles_that_do_not_fit(exported):
     localizer = Localizer(path)
     assert localizer.engine.size_px == (32, 32)
     with pytest.raises(InputError, match=r"30×40 pixels are smaller than the tile of 32×32"):
-        localizer.localize(np.zeros((1, 30, 40)))
-    with pytest.raises(InputError, match=r"cannot localize frames of 40×40; export it with another --tile"):
-        localizer.localize(np.zeros((1, 40, 40)), radius_voxels=20)
-    with pytest.raises(InputError, match="--precision bfloat16"):
+        localizer.rows(np.zeros((1, 30, 40)))
+    with pytest.raises(InputError, match=r"cannot cover frames of 40×40; export it with another size"):
+        localizer.rows(np.zeros((1, 40, 40)), radius_voxels=20)
+    with pytest.raises(InputError, match="precision bfloat16"):
         Localizer(path, precision="bfloat16")
-    with pytest.raises(InputError, match=r"--memory 0\.5: too little"):
-        Localizer(path, memory_gb=0.5).localize(frames())
+    with pytest.raises(InputError, match=r"memory_gb 0\.5: too little"):
+        Localizer(path, memory_gb=0.5).rows(frames())
 
 
 @TFLITE

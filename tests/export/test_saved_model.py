@@ -141,7 +141,7 @@ def test_a_real_network_gives_the_same_volume_in_both_normalizations(tmp_path, k
         layer.kernel.assign(np.random.default_rng(0).normal(0, 30, layer.kernel.shape))
     export_saved_model(network, setup, np.zeros((101, 101)), tmp_path / "model")
     localizer = Localizer(tmp_path / "model")
-    assert localizer.reach_px == network.reach_px == 12
+    assert localizer.receptive_radius_px == network.receptive_radius_px == 12
     frames = np.random.default_rng(1).uniform(10, 3000, (2, 24, 30)).astype(np.float32)
     if kind == "project_01":
         low, high = frames.min((1, 2), keepdims=True), frames.max((1, 2), keepdims=True)
@@ -158,7 +158,7 @@ def test_export_replaces_a_folder_whole(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    with pytest.raises(InputError, match="exists and is no SavedModel"):
+    with pytest.raises(InputError, match="is not only a SavedModel"):
         export_saved_model(None, None, None, folder)
     (folder / "saved_model.pb").write_bytes(b"old")
     network = LocalizationNet(depth_voxels=5, filters=4, max_dilation=4)

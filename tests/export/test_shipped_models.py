@@ -10,7 +10,7 @@ import pytest
 
 from ds3d_tf.evaluation.matching import match
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import from_table, read_table
+from ds3d_tf.localization.tables.tables import from_table, read_table
 from ds3d_tf.model.files import load_model_folder
 
 NAMES = ["tetrapod_4um"]

@@ -19,7 +19,7 @@ from ds3d_tf.common.versions import highest_version, next_version
 from ds3d_tf.jobs.export import export
 from ds3d_tf.jobs.localize import localize
 from ds3d_tf.localization.localizer import Localizer
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.tables.tables import read_table
 from ds3d_tf.model.files import load_model_folder, save_model_folder
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -51,7 +51,7 @@ def test_what_a_version_holds(shipped):
 def test_the_highest_version_is_taken(shipped, tmp_path):
     assert Localizer(shipped).path == shipped / "2" and Localizer(shipped / "2").path == shipped / "2"
     model, setup, mask = load_model_folder(shipped)
-    assert model.reach_px == 12 and setup.normalization.subtract == 100 and mask.shape == (101, 101)
+    assert model.receptive_radius_px == 12 and setup.normalization.subtract == 100 and mask.shape == (101, 101)
     for name, number in (("10", 11), ("9", 11), ("card.md", 11), ("12", 13)):
         (tmp_path / name).mkdir()
         assert next_version(tmp_path).name == (str(number) if name != "card.md" else "11")

@@ -23,13 +23,13 @@ def frames(batch, shape=(20, 26)):
 
 
 def test_localizes_each_frame(localizer, mask_rad):
-    nothing, one = localizer.localize(frames(2))
+    nothing, one = localizer.rows(frames(2))
     assert nothing.shape == (0, 4) and one.dtype == np.float32
     np.testing.assert_allclose(one, [[(7 - 13) * 0.11, (4 - 10) * 0.11, 1.875, 350]], rtol=1e-5)
-    assert len(localizer.localize(frames(1), threshold=50)[0]) == 2
-    assert len(localizer.localize(frames(1), threshold=50, radius_voxels=60)[0]) == 1
+    assert len(localizer.rows(frames(1), threshold=50)[0]) == 2
+    assert len(localizer.rows(frames(1), threshold=50, radius_voxels=60)[0]) == 1
     assert localizer.volume(frames(1)).shape == (1, 80, 104, 8)
-    np.testing.assert_array_equal(localizer.mask, mask_rad)
+    np.testing.assert_array_equal(localizer.mask_rad, mask_rad)
     assert localizer.setup.volume.depth_voxels == 8
 
 
@@ -41,18 +41,18 @@ def test_batches_fit_the_frames(localizer):
 
 
 def test_frames_smaller_than_the_reach(localizer):
-    assert localizer.reach_px == 3
-    assert localizer.localize(np.full((1, 3, 3), 5.0))[0].shape == (0, 4)
-    with pytest.raises(InputError, match=r"2×9 pixels are smaller than the network's reach.*at least 3"):
-        localizer.localize(np.zeros((1, 2, 9), np.float32))
+    assert localizer.receptive_radius_px == 3
+    assert localizer.rows(np.full((1, 3, 3), 5.0))[0].shape == (0, 4)
+    with pytest.raises(InputError, match=r"2×9 pixels are smaller than half the network's receptive field.*at least 3"):
+        localizer.rows(np.zeros((1, 2, 9), np.float32))
 
 
 @pytest.mark.parametrize(("name", "value"), [("threshold", -1), ("threshold", float("nan")), ("radius_voxels", -1)])
 def test_programming_errors_name_the_argument(localizer, name, value):
     with pytest.raises(ValueError, match=f"{name}: expected 0 or more"):
-        localizer.localize(frames(1), **{name: value})
+        localizer.rows(frames(1), **{name: value})
     with pytest.raises(ValueError, match="frames: expected"):
-        localizer.localize(frames(1)[0])
+        localizer.rows(frames(1)[0])
 
 
 def test_where_the_model_may_lie(model_folder, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from ds3d_tf.localization.plots import plot_overlay, plot_regenerated, plot_scatter
 from ds3d_tf.localization.regenerate import regenerate
 from ds3d_tf.optics.masks import load_mask
-from ds3d_tf.optics.renderer import ExactRenderer
+from ds3d_tf.optics.rendering.exact import ExactRenderer
 from ds3d_tf.setup import load_setup
 
 

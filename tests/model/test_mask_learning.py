@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ds3d_tf.model.imaging_layer import ImagingLayer
 from ds3d_tf.model.mask_learning_net import MaskLearningNet
-from ds3d_tf.optics.exact import exact_renderer
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike
 from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.simulation.imaging_stream import imaging_dataset

@@ -61,13 +61,13 @@ def disturbed_pixels(model: keras.Model, size: int, scale: int) -> np.ndarray:
 @pytest.mark.parametrize(("max_dilation", "reach"), [(16, 34), (4, 12)])
 def test_reach_is_how_far_a_pixel_is_felt(max_dilation, reach):
     model = LocalizationNet(2, filters=2, max_dilation=max_dilation, scaling_factor=1e30)
-    assert model.reach_px == reach
+    assert model.receptive_radius_px == reach
     assert disturbed_pixels(model, 2 * reach + 7, 4).max() == reach
 
 
 def test_reach_of_the_optics_design_net():
     model = OpticsDesignNet(2, filters=2, scaling_factor=1e30)
-    assert model.reach_px == 9
+    assert model.receptive_radius_px == 9
     assert disturbed_pixels(model, 25, 1).max() == 9
 
 

@@ -9,8 +9,8 @@ from ds3d_tf.common import InputError
 from ds3d_tf.jobs.crlb import crlb
 from ds3d_tf.optics.crlb import localization_bound
 from ds3d_tf.optics.crlb_curve import bound_over_z, root_mean_square, typical_conditions
-from ds3d_tf.optics.exact import exact_renderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.setup import Setup, load_setup
 
 

@@ -15,9 +15,9 @@ from ds3d_tf.optics.crlb import localization_bound
 from ds3d_tf.optics.crlb_curve import Conditions, bound_over_z, root_mean_square, typical_conditions
 from ds3d_tf.optics.design import DesignOptions, design, mean_bound_nm
 from ds3d_tf.optics.design_files import bound_figures
-from ds3d_tf.optics.exact import exact_renderer
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.optics.pupil import pupil_grids
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike
 from ds3d_tf.setup import load_setup
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from fft_reference import blur, fft_psf
 
-from ds3d_tf.optics.exact import exact_renderer
 from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.setup import load_setup
 
 XYZ_UM = np.array([[0.1, -0.25, 0.2], [-0.6, 0.4, 0.8]])

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from ds3d_tf.common import InputError
+from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import Setup, load_setup, preset_names
 
 # wavelength, SLM pixel, focal length, N, z_min, z_max, NFP, D, scaling, mask (the published demos' parameters)
@@ -182,3 +183,21 @@ def test_saving_into_a_forbidden_place_says_so(tmp_path) -> None:
 
 def test_written_yaml_needs_no_python_types() -> None:
     assert isinstance(yaml.safe_load(load_setup("demo5").to_yaml())["emitters"]["count_range"], list)
+
+
+def test_with_mask_carries_the_mask_and_saves_it_beside(tmp_path):
+    mask_rad = np.random.default_rng(0).normal(size=(203, 203))
+    setup = Setup.create({"mask": {"source": "tetrapod", "zernike_rad": {5: 0.3}}})
+    changed = setup.with_mask(mask_rad, "printed.npy").replace({"learning.epochs": 3})
+    assert changed.mask.source == "printed.npy" and changed.mask.zernike_rad == {}
+    np.testing.assert_array_equal(load_mask(changed), mask_rad)
+    changed.save(tmp_path / "setup.yaml")
+    again = load_setup(tmp_path / "setup.yaml")
+    assert again == changed
+    np.testing.assert_array_equal(load_mask(again), mask_rad)
+
+
+def test_with_mask_takes_the_masks_size_and_refuses_an_even_one():
+    assert Setup.create({}).with_mask(np.zeros((201, 201))).mask.size_px == 201
+    with pytest.raises(InputError, match=r"mask\.size_px: got 202, must be odd"):
+        Setup.create({}).with_mask(np.zeros((202, 202)))

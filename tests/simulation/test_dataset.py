@@ -52,8 +52,8 @@ def test_round_trip(setup, folder):
     assert np.array_equal(stored.photons, simulated.photons[:, :most])
     assert np.array_equal(stored.emitters[..., :3], simulated.xyz_um[:, :most])
     assert np.array_equal(stored.emitters[..., 3] > 0, simulated.labelled[:, :most])
-    np.testing.assert_array_equal(stored.mask, load_mask(setup))
-    np.testing.assert_array_equal(load_mask(stored.setup), stored.mask)
+    np.testing.assert_array_equal(stored.mask_rad, load_mask(setup))
+    np.testing.assert_array_equal(load_mask(stored.setup), stored.mask_rad)
     again = simulate_frames(stored.setup, 20, seed=stored.setup.training_set.seed)
     assert np.array_equal(again.frames, simulated.frames)
 

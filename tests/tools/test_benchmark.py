@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ds3d_tf.benchmark.loss import plain_loss
+from ds3d_tf.benchmark.sections import network_gflop
+from ds3d_tf.benchmark.timing import Sizes
 from ds3d_tf.common import InputError
-from ds3d_tf.jobs.benchmark import PARTS, Sizes, benchmark
-from ds3d_tf.jobs.benchmark_loss import plain_loss
-from ds3d_tf.jobs.benchmark_parts import network_gflop
+from ds3d_tf.jobs.benchmark import PARTS, benchmark
 from ds3d_tf.model.labels import label_volume
 from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.setup import load_setup

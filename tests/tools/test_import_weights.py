@@ -27,7 +27,7 @@ def test_demo3_by_command(repository, data, tmp_path):
         assert part in done.stderr
     model, setup, _ = load_model_folder(out)
     assert (setup.volume.depth_voxels, setup.volume.grid, setup.learning.max_dilation) == (81, "pixel_area", 16)
-    assert (model.depth_voxels, model.reach_px) == (81, Localizer(out).reach_px)
+    assert (model.depth_voxels, model.receptive_radius_px) == (81, Localizer(out).receptive_radius_px)
 
 
 def test_demo2_is_found_to_lie_on_the_shifted_grid(data, tmp_path):
@@ -76,7 +76,7 @@ def test_mistakes_give_one_line_and_leave_nothing(data, tmp_path):
         with pytest.raises(InputError, match=message) as error:
             import_weights(file, setup, tmp_path / "model", **options)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="is no model folder"):
+    with pytest.raises(InputError, match="was not written by `ds3d import-weights`"):
         import_weights(weights, demo3, tmp_path / "thesis", overwrite=True)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -17,7 +17,7 @@ import tifffile
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.localize import localize
-from ds3d_tf.localization.tables import read_table
+from ds3d_tf.localization.tables.tables import read_table
 
 SHAPE = (20, 26)
 
@@ -152,7 +152,7 @@ def test_a_folder_with_files_that_are_none(model_folder, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_recording(model_folder, tmp_path, monkeypatch):
-    from ds3d_tf.localization.growing_table import GrowingTable
+    from ds3d_tf.localization.tables.growing import GrowingTable
 
     frames, _ = recording(500)
     with tifffile.TiffWriter(tmp_path / "long.tif") as writer:
@@ -223,8 +223,8 @@ def test_ctrl_c_keeps_what_was_done(repository, model_folder, tmp_path):
 
 
 def test_the_table_of_another_job_is_refused(model_folder, stack, tmp_path):
-    from ds3d_tf.localization.growing_table import GrowingTable
-    from ds3d_tf.localization.tables import to_table
+    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.tables.tables import to_table
     from ds3d_tf.setup import Setup
 
     other = GrowingTable(tmp_path / "a.csv", {"recording": "/another"}, seconds=0)
@@ -266,7 +266,7 @@ MISTAKES = {
     "small": (
         lambda folder: plain(folder, (2, 9)),
         {},
-        "smaller than the network's reach",
+        "smaller than half the network's receptive field",
     ),
     "no model": (
         plain,
@@ -281,14 +281,14 @@ MISTAKES = {
     "threshold": (
         plain,
         {"threshold": 800.0},
-        "--threshold 800",
+        "threshold 800",
     ),
     "negative threshold": (
         plain,
         {"threshold": -1.0},
-        "--threshold -1",
+        "threshold -1",
     ),
-    "radius": (plain, {"radius_voxels": 0}, "--radius 0"),
+    "radius": (plain, {"radius_voxels": 0}, "radius_voxels 0"),
     "batch": (plain, {"batch_size": 0}, "--batch 0"),
     "precision": (plain, {"precision": "float16"}, "--precision float16: expected float32 or bfloat16"),
     "no bfloat16": (plain, {"precision": "bfloat16"}, "exported with float32 only"),
@@ -340,11 +340,11 @@ def test_a_mistake_is_one_line_even_when_the_bar_has_begun(repository, model_fol
 def test_a_frame_of_real_size_gives_the_reference_localizations(data, tmp_path):
     """Part of a real frame with published weights, through the table and back: all within 2 nm of the reference.
 
-    A crop sees what the whole frame shows only where it is the network's reach away from its border.
+    A crop sees what the whole frame shows only where it is the network's receptive field away from its border.
     """
     pytest.importorskip("torch")
     from ds3d_tf.export.saved_model import export_saved_model
-    from ds3d_tf.localization.tables import from_table
+    from ds3d_tf.localization.tables.tables import from_table
     from ds3d_tf.model.torch_weights import network_from_state, read_state
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.setup import load_setup

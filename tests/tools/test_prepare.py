@@ -15,7 +15,7 @@ import zarr
 from ds3d_tf.calibration.preparation import minimum_projection
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.prepare import prepare
-from ds3d_tf.localization.frames import open_frames
+from ds3d_tf.localization.frames.source import open_frames
 
 
 def blinking(count: int = 24, dtype: type = np.uint16) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_every_format(tmp_path: Path, form: str) -> None:
     assert done.mean_counts == pytest.approx(stored.mean(), abs=1e-3)
     report = yaml.safe_load((tmp_path / "out" / "prepare.yaml").read_text())
     assert report["minimum_counts"]["mean"] == pytest.approx(frames.min(axis=0).mean(), abs=1e-3)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.name != ".ds3d.json"} == {
         "prepared.tif",
         "minimum.tif",
         "minimum.png",
@@ -151,5 +151,5 @@ def test_command_line(tmp_path: Path, repository: Path) -> None:
     again = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
     other = subprocess.run([*command, str(tmp_path), "--overwrite"], capture_output=True, text=True, check=False)
-    assert other.returncode == 2 and "was not written by this command" in other.stderr
+    assert other.returncode == 2 and "was not written by `ds3d prepare`" in other.stderr
     assert path.exists()

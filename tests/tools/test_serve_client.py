@@ -116,7 +116,7 @@ def test_the_command_over_rest(repository, server, recording, model_folder, tmp_
         ({"server": "127.0.0.1:9", "patience_s": 0.3}, r"127\.0\.0\.1:9: no success within 0\.3 s \(.*connect"),
         ({"model": "dark"}, "no model 'dark'; this server has bright"),
         ({"version": 1}, "has version 3 now"),
-        ({"threshold": 900.0}, "--threshold 900: expected a confidence"),
+        ({"threshold": 900.0}, "threshold 900: expected a confidence"),
         ({"in_flight": 0}, "--in-flight 0: expected 1 or more"),
         ({"timeout_s": 0}, "--timeout 0: expected seconds"),
         ({"out": "table.txt"}, "a table's name ends in"),

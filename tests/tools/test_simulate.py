@@ -27,7 +27,7 @@ def test_command_writes_a_data_set(repository, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "9 frames (rounded to uint16)" in done.stderr
     assert "9/9" in done.stderr
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in out.iterdir() if path.name != ".ds3d.json") == [
         "frames.tif",
         "mask.npy",
         "preview.png",
@@ -61,5 +61,6 @@ def test_overwriting_spares_other_folders(tmp_path):
     simulate(setup, tmp_path / "set", 1)
     assert simulate(setup, tmp_path / "set", 2, emitter_count=3, overwrite=True).emitters == 6
     (tmp_path / "thesis").mkdir()
-    with pytest.raises(InputError, match="no data set of this command"):
+    (tmp_path / "thesis" / "truth.csv").write_text("mine")
+    with pytest.raises(InputError, match="was not written by `ds3d simulate`"):
         simulate(setup, tmp_path / "thesis", 1, overwrite=True)

@@ -58,7 +58,7 @@ def test_the_command(repository, tmp_path):
     for part in ("epoch 2/2", "validation loss", "matched Jaccard", "steps/s", "left", "all epochs done", f"{out}/"):
         assert part in done.stderr
     assert "E0000" not in done.stderr and "Traceback" not in done.stderr and "Warning" not in done.stderr
-    assert sorted(path.name for path in out.iterdir()) == sorted(RUN + MODEL)
+    assert sorted(path.name for path in out.iterdir() if path.name != ".ds3d.json") == sorted(RUN + MODEL)
     assert pd.read_csv(out / "history.csv")["matched_jaccard"].between(0, 1).all()
     figures = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert figures["frames"] == 200
@@ -88,7 +88,7 @@ def test_ctrl_c_exports_and_evaluates_what_was_learned(repository, tmp_path):
     _, stderr = process.communicate(timeout=180)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr and "Traceback" not in stderr
-    assert {path.name for path in out.iterdir()} == {*RUN, *MODEL}
+    assert {path.name for path in out.iterdir() if path.name != ".ds3d.json"} == {*RUN, *MODEL}
     assert (out / "evaluation" / "metrics.json").is_file()
     assert 1 <= len(pd.read_csv(out / "history.csv")) < 1000
 
@@ -121,9 +121,9 @@ def test_overwriting_spares_other_folders(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").touch()
     (tmp_path / "thesis" / "setup.yaml").touch()
-    with pytest.raises(InputError, match=r"is no run folder \(it holds chapter1.txt\)"):
+    with pytest.raises(InputError, match=r"not written by `ds3d train` \(it holds chapter1.txt"):
         train(setup, tmp_path / "thesis", overwrite=True)
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="is a file, not a run folder"):
+    with pytest.raises(InputError, match="is a file, and a folder is to be written"):
         train(setup, tmp_path / "file", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "thesis").iterdir()) == ["chapter1.txt", "setup.yaml"]

@@ -16,7 +16,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.train import train
 from ds3d_tf.model.files import load_model_folder
 from ds3d_tf.setup import load_setup
-from ds3d_tf.training.checkpoint import read_checkpoint
+from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
 
 # Every step writes a checkpoint, so that a kill can fall anywhere between two.
 ENVIRONMENT = {**os.environ, "DS3D_SECONDS_BETWEEN_CHECKPOINTS": "0"}

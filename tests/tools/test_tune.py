@@ -41,7 +41,7 @@ def toy(base, folder, values, **options) -> dict[str, float]:
 @pytest.fixture
 def space(tmp_path, monkeypatch):
     """A file with the space; trials are toys, in a process that is neither chief nor worker."""
-    monkeypatch.setattr("ds3d_tf.jobs.tune_trial.train_trial", toy)
+    monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", toy)
     for name in list(os.environ):
         if name.startswith("KERASTUNER_"):
             monkeypatch.delenv(name)
@@ -53,7 +53,7 @@ def space(tmp_path, monkeypatch):
 def test_table_figure_and_best_setup(space, tmp_path):
     base = load_setup("quickstart")
     tuned = tune(base, space, tmp_path / "out", trials=5, epochs=3, seed=2)
-    assert {path.name for path in tuned.folder.iterdir()} == {
+    assert {path.name for path in tuned.folder.iterdir() if path.name != ".ds3d.json"} == {
         *("best.yaml", "mask.npy", "parallel_coordinates.png", "search.json", "setup.yaml", "trials", "trials.csv")
     }
     table = pd.read_csv(tuned.folder / "trials.csv")
@@ -92,7 +92,7 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
     assert len(tune(base, space, tmp_path / "out", trials=1, seed=1, overwrite=True).rows) == 1
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").touch()
-    with pytest.raises(InputError, match="is no search folder"):
+    with pytest.raises(InputError, match="was not written by `ds3d tune`"):
         tune(base, space, tmp_path / "thesis", overwrite=True)
 
 
@@ -114,7 +114,7 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
     ],
 )
 def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, message):
-    monkeypatch.setattr("ds3d_tf.jobs.tune.SECONDS_TO_WAIT", 0.1)
+    monkeypatch.setattr("ds3d_tf.training.search.run.SECONDS_TO_WAIT", 0.1)
     for name, value in environment.items():
         monkeypatch.setenv(f"KERASTUNER_{name if name == 'TUNER_ID' else f'ORACLE_{name}'}", value)
     with pytest.raises(InputError, match=message):
@@ -124,7 +124,7 @@ def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, m
 def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
     base = load_setup("quickstart")
     tune(base, space, tmp_path / "out", trials=1)
-    monkeypatch.setattr("ds3d_tf.jobs.tune.SECONDS_TO_WAIT", 0.1)
+    monkeypatch.setattr("ds3d_tf.training.search.run.SECONDS_TO_WAIT", 0.1)
     for name, value in (("TUNER_ID", "worker0"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
         monkeypatch.setenv(f"KERASTUNER_{name}", value)
     with pytest.raises(InputError, match=r"no chief answers at 127\.0\.0\.1:1"):
@@ -132,12 +132,12 @@ def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
 
 
 def test_a_search_without_a_result(space, tmp_path, monkeypatch):
-    from ds3d_tf.training.search import TrialFailed
+    from ds3d_tf.training.search.search import TrialFailed
 
     def fail(*arguments, **options) -> dict:
         raise TrialFailed("not enough memory")
 
-    monkeypatch.setattr("ds3d_tf.jobs.tune_trial.train_trial", fail)
+    monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", fail)
     tuned = tune(load_setup("quickstart"), space, tmp_path / "out", trials=2)
     assert tuned.best is None and [row["reason"] for row in tuned.rows] == ["not enough memory"] * 2
     assert not (tuned.folder / "best.yaml").exists()

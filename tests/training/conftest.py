@@ -40,7 +40,7 @@ def quick_fit() -> Iterator[pytest.MonkeyPatch]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ds3d_tf.training.compile_network", compile_eagerly)
-        patch.setattr("ds3d_tf.training.curves.draw_curves", lambda *arguments: None)
+        patch.setattr("ds3d_tf.training.callbacks.curves.draw_history", lambda *arguments: None)
         score = {"matched_jaccard": 0.5}
-        patch.setattr("ds3d_tf.jobs.matched_score.matched_score", lambda *arguments: lambda model: dict(score))
+        patch.setattr("ds3d_tf.training.matched_score.matched_score", lambda *arguments: lambda model: dict(score))
         yield patch

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.training import compile_network, examples, fit
-from ds3d_tf.training.fit import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 
 
 def network(setup, eager: bool = True) -> LocalizationNet:

@@ -11,8 +11,8 @@ import pytest
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.model import LocalizationNet
 from ds3d_tf.training import compile_network, examples, fit
-from ds3d_tf.training.best import write_network
-from ds3d_tf.training.checkpoint import read_checkpoint
+from ds3d_tf.training.callbacks.best import write_network
+from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
 
 resource = pytest.importorskip("resource", reason="needs limits of the operating system")
 

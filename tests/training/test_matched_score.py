@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ds3d_tf.jobs.matched_score import matched_score
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
+from ds3d_tf.training.matched_score import matched_score
 
 SHAPE = (20, 24)
 

@@ -1,0 +1,70 @@
+"""Estimates as sections of a setup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+from ds3d_tf.calibration.noise.signal_fit import SignalLaw
+
+# A super-Gaussian background's valley and peak are drawn in [v, 1.5 v].
+_MEAN_OF_DRAW = 1.25
+# Emitters fainter than this share of the mean blur into the noise: they stay in the frames and leave the labels.
+UNLABELLED_SHARE = 2 / 3
+BRIGHT_PERCENTILE = 99.9
+
+
+def noise_sections(estimate: NoiseEstimate) -> dict[str, Any]:
+    """Return the fields of the sections ``background`` and ``read_noise`` that an estimate says."""
+    if estimate.is_light:
+        background = {"kind": "uniform", "level": _rounded(estimate.baseline)}
+        dark, bright = (_rounded(value / _MEAN_OF_DRAW) for value in estimate.contrast)
+        if bright > 1.3 * dark:
+            background = {"kind": "super_gaussian", "valley_peak": [dark, bright]}
+        return {"background": background, "read_noise": {"kind": "none"}}
+    read_noise = {
+        "kind": "super_gaussian" if estimate.varies_in_space else "uniform",
+        "baseline_range": [_rounded(value) for value in estimate.baseline_range],
+        "sigma_range": [_rounded(value) for value in estimate.sigma_range],
+    }
+    return {"background": {"kind": "uniform", "level": 0.0}, "read_noise": read_noise}
+
+
+def signal_section(law: SignalLaw) -> dict[str, Any]:
+    """Return the fields of the section ``signal`` that a law says."""
+    if law.distribution == "gamma":
+        return {
+            "distribution": "gamma",
+            "gamma_shape": _rounded(law.gamma_shape),
+            "gamma_scale": _rounded(law.gamma_scale),
+            "label_threshold": _rounded(UNLABELLED_SHARE * law.mean),
+        }
+    low, high = law.uniform_range
+    return {
+        "distribution": "uniform",
+        "uniform_range": [_rounded(max(low, 1.0)), _rounded(high)],
+        "label_threshold": None,
+    }
+
+
+def normalization_section(tiles: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Return the fields of the section ``normalization`` that bring counts to about 0 to 1.
+
+    Args:
+        tiles: frames or parts of them, each float ``[H, W]``, counts.
+    """
+    brightest = float(np.percentile(np.stack(tiles), BRIGHT_PERCENTILE))
+    return {"subtract": 0.0, "divide": _rounded(max(brightest, 1.0))}
+
+
+def as_changes(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return ``{"section.field": value}`` of nested sections."""
+    return {f"{section}.{field}": value for section, fields in sections.items() for field, value in fields.items()}
+
+
+def _rounded(value: float, digits: int = 3) -> float:
+    """Return a number with as many digits as an estimate has."""
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else 0.0

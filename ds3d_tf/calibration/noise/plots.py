@@ -1,0 +1,137 @@
+"""Figures of a noise estimate: where it looked, and a simulated frame beside a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+from scipy.stats import gamma
+
+from ds3d_tf.calibration.noise.comparison import radial_power
+from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
+from ds3d_tf.calibration.noise.recording_tiles import Tile
+from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate, inside
+from ds3d_tf.calibration.noise.signal_fit import MEASUREMENT_ERROR
+
+SHOWN_TILES = 4
+
+
+def draw_where(
+    path: Path,
+    tiles: Sequence[Tile],
+    used_pixels: Callable[[Tile], np.ndarray],
+    noise: NoiseEstimate,
+    signal: SignalEstimate | None,
+    search: Any,
+) -> None:
+    """Draw where the estimate looked, as a PNG: free pixels, lone emitters, baselines, σ, photons and their law.
+
+    Args:
+        path: PNG to write.
+        tiles: of the recording.
+        used_pixels: returns the pixels of a tile used for the noise, bool ``[H, W]``.
+        noise: the estimate.
+        signal: the estimate, or None where there was no setup.
+        search: the ``EmitterSearch`` that was used, or None.
+    """
+    from matplotlib.figure import Figure
+
+    shown = signal.searched[:SHOWN_TILES] if signal else _spread(len(tiles), SHOWN_TILES)
+    figure = Figure(figsize=(15, 8), layout="constrained")
+    upper, lower = figure.subfigures(2, 1).flat  # type: ignore[union-attr]
+    for place, (panel, index) in enumerate(zip(upper.subplots(1, len(shown), squeeze=False)[0], shown, strict=True)):
+        tile = tiles[index]
+        low, high = np.percentile(tile.pixels, [1, 99.7])
+        panel.imshow(tile.pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
+        used = np.where(used_pixels(tile), 1.0, np.nan)
+        panel.imshow(used, cmap="winter", vmin=0, vmax=2, alpha=0.25)
+        if signal:
+            emitters = signal.found[place]
+            bright = emitters.alone & (emitters.photons > signal.faintest) & inside(emitters, search)
+            for chosen, colour in ((bright, "orange"), (~bright, "0.7")):
+                rows, columns = emitters.places[chosen].T
+                panel.scatter(columns, rows, s=90, facecolors="none", edgecolors=colour, linewidths=1.4)
+        panel.set(xticks=[], yticks=[])
+        panel.set_title(f"frame {tile.frame + 1}, row {tile.row}, column {tile.column}", fontsize=9)
+    upper.suptitle(
+        "blue: pixels used for the noise"
+        + ("; orange rings: emitters used for the signal, grey: others" * bool(signal))
+    )
+    panels = lower.subplots(1, 3)
+    panels[0].hist(noise.baselines, 30, color="C0")
+    panels[0].set(xlabel="baseline of a tile (counts)", ylabel="tiles", title=f"baseline {noise.baseline:.2f} counts")
+    for edge in noise.baseline_range:
+        panels[0].axvline(edge, color="0.3", linestyle="--")
+    if min(noise.block_sigma.shape) > 1:
+        image = panels[1].imshow(noise.block_sigma, cmap="viridis")
+        lower.colorbar(image, ax=panels[1], label="σ (counts)")
+        panels[1].set(xticks=[], yticks=[])
+    else:
+        panels[1].hist(noise.sigmas, 30, color="C2")
+        panels[1].set(xlabel="σ of a tile (counts)", ylabel="tiles")
+    panels[1].set_title(f"σ {noise.sigma:.2f} counts ({'that of light' if noise.is_light else 'read noise'})")
+    if signal:
+        _draw_photons(panels[2], signal)
+    else:
+        panels[2].set_axis_off()
+        panels[2].text(0.5, 0.5, "signal: needs a setup", ha="center", va="center")
+    figure.savefig(path, format="png", dpi=100)
+
+
+def _draw_photons(panel: Any, signal: SignalEstimate) -> None:
+    law, photons = signal.law, signal.photons
+    panel.hist(photons, 30, color="0.7", density=True, label=f"{len(photons)} lone emitters")
+    x = np.linspace(0, 1.1 * photons.max(), 400)
+    density = gamma.pdf(x, law.gamma_shape, scale=law.gamma_scale) / gamma.sf(
+        signal.faintest, law.gamma_shape, scale=law.gamma_scale
+    )
+    chosen = f"gamma, shape {law.gamma_shape:.2f}, scale {law.gamma_scale:.0f}"
+    if law.distribution == "uniform":
+        low, high = law.uniform_range
+        error = MEASUREMENT_ERROR * law.mean
+        density = (ndtr((x - low) / error) - ndtr((x - high) / error)) / (high - low)
+        chosen = f"uniform, {low:.0f} to {high:.0f}"
+    panel.plot(x, density, color="C3", label=chosen)
+    panel.axvline(signal.faintest, color="0.3", linestyle=":", label=f"faintest found, {signal.faintest:.0f}")
+    panel.set(xlabel="photons (counts)", yticks=[], title=f"signal: mean {law.mean:.0f} counts")
+    panel.legend(frameon=False, fontsize=8)
+
+
+def draw_comparison(path: Path, real: Sequence[np.ndarray], simulated: Sequence[np.ndarray], name: str) -> None:
+    """Draw a real and a simulated frame, the histograms of their counts and their power spectra, as a PNG.
+
+    Args:
+        path: PNG to write.
+        real: frames, each float ``[H, W]``, counts; the first one is shown.
+        simulated: frames, each float ``[H, W]``, counts; the first one is shown.
+        name: of the real frame.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.4), layout="constrained")
+    panels = figure.subplots(1, 4, width_ratios=[1, 1, 1.1, 1.1])
+    everything = np.stack([*real])
+    low, high = np.percentile(everything, [1, 99.9])
+    for panel, frame, title in zip(panels, (real[0], simulated[0]), (f"real: {name}", "simulated"), strict=False):
+        shown = panel.imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
+        panel.set(xticks=[], yticks=[], title=title)
+    figure.colorbar(shown, ax=panels[:2].tolist(), label="counts", shrink=0.85)
+    edges = np.linspace(min(0.0, float(low)), 1.6 * float(high), 120)
+    for frames, colour, title in ((real, "k", "real"), (simulated, "C1", "simulated")):
+        panels[2].hist(
+            np.stack(frames).ravel(), edges, histtype="step", density=True, color=colour, label=title, log=True
+        )
+        panels[3].loglog(*radial_power(frames), color=colour, label=title)
+    panels[2].set(xlabel="counts", ylabel="share of pixels", title="histogram")
+    panels[3].set(xlabel="spatial frequency (1/pixel)", ylabel="power (counts²)", title="power spectrum")
+    for panel in panels[2:]:
+        panel.legend(frameon=False)
+        panel.grid(alpha=0.3)
+    figure.savefig(path, format="png", dpi=100)
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, wanted).round())]

@@ -1,0 +1,82 @@
+"""The program ``ds3d``: one command a job, in the order in which a user needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ds3d_tf.cli import calibrate, learn, use
+from ds3d_tf.cli.options import as_command, with_former_names
+
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Calibrate": calibrate.COMMANDS,
+    "Learn": learn.COMMANDS,
+    "Use": use.COMMANDS,
+}
+# Command → option's former name → its name.
+_FORMER_NAMES: dict[str, dict[str, str]] = {
+    "export": {"--run": "--model"},
+    "retrieve-mask": {"--model": "--optical-model"},
+}
+
+
+class _Commands(TyperGroup):
+    """Takes ``retrieve_mask`` for ``retrieve-mask``."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name.replace("_", "-"))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ds3d_tf import __version__
+
+        typer.echo(f"ds3d {__version__}")
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """3D single-molecule localization microscopy with engineered point spread functions.
+
+    Run 'ds3d COMMAND --help' for the options of a command.
+    """
+
+
+def _app() -> typer.Typer:
+    program = typer.Typer(
+        cls=_Commands,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(_program)
+    for panel, functions in PANELS.items():
+        for function in functions:
+            name = function.__name__.replace("_", "-")
+            former = _FORMER_NAMES.get(name)
+            program.command(name, cls=with_former_names(former) if former else TyperCommand, rich_help_panel=panel)(
+                as_command(function)
+            )
+    return program
+
+
+app = _app()
+
+
+def run(command: str | None = None, arguments: Sequence[str] | None = None) -> None:
+    """Run the program with this process's arguments, or one of its commands; ends the process.
+
+    Args:
+        command: name of the command; None: the first argument names it.
+        arguments: what follows; None: the process's arguments.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    app(args=given if command is None else [command, *given], prog_name="ds3d")

@@ -1,0 +1,189 @@
+"""One evaluation: a model localizes frames whose emitters are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.file_names import LOCALIZATIONS_FILE, METRICS_FILE, TRUTH_FILE
+from ds3d_tf.common.options import takes_options
+from ds3d_tf.common.outputs import check_folder, output_folder
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.options import EvaluateOptions
+
+if TYPE_CHECKING:
+    from ds3d_tf.evaluation.truth import FrameTruth
+    from ds3d_tf.localization.localizer import Localizer
+
+
+EXAMPLE_FRAMES = 6
+EVALUATION_FILES = (
+    METRICS_FILE,
+    LOCALIZATIONS_FILE,
+    TRUTH_FILE,
+    "by_emitter_number.png",
+    "by_depth.png",
+    "errors.png",
+    "example_frames.png",
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics (docs/evaluation.md) and the folder that holds them and their plots."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+    def summary(self) -> str:
+        """Return the main metrics as a few lines."""
+        from ds3d_tf.evaluation.report import summary
+
+        return f"{summary(self.metrics)}\nmetrics and plots: {self.folder}/"
+
+
+@takes_options(EvaluateOptions)
+def evaluate(
+    model: str | Path,
+    out: str | Path,
+    options: EvaluateOptions,
+    *,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Evaluate a model on fresh simulated frames, or on given frames with the table of their emitters.
+
+    Writes ``metrics.json``, ``localizations.csv``, ``truth.csv`` and plots.
+
+    Args:
+        model: a model in any format of this package, or the name of a shipped one.
+        out: folder to write.
+        options: see :class:`~ds3d_tf.options.EvaluateOptions`; its fields may be given as keywords instead.
+        overwrite: whether to replace an earlier evaluation.
+        progress: told how many frames are done.
+
+    Raises InputError for a model, frames, truth, option or output that cannot be used.
+    """
+    out = check_folder(out, overwrite, "evaluate")
+    frames, truth = options.frames, options.truth
+    if (frames is None) != (truth is None):
+        given, other = ("frames", "truth") if truth is None else ("truth", "frames")
+        raise InputError(f"{argument(given)} needs {argument(other)} as well: frames and the table of their emitters")
+
+    from ds3d_tf.evaluation.comparison import compare
+    from ds3d_tf.evaluation.metrics import metrics
+    from ds3d_tf.localization.localizer import Localizer, checked_options
+
+    localizer = Localizer(model)
+    setup = localizer.setup
+    threshold, radius_voxels = checked_options(setup, options.threshold, options.radius_voxels)
+    label_threshold = options.label_threshold
+    if label_threshold is None:
+        label_threshold = setup.signal.label_threshold
+    if frames is not None and truth is not None:
+        total, examples = _recorded(localizer, frames, truth, label_threshold)
+    else:
+        total = options.count
+        examples = _simulated(setup, total, options.seed, options.emitter_count, label_threshold)
+
+    shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]] = []
+    truths: list[FrameTruth] = []
+    found: list[np.ndarray] = []
+    stride = max(total // EXAMPLE_FRAMES, 1)
+    progress("evaluating", 0, total)
+    for stack, some_truths in _batches(examples, localizer, options.batch_size):
+        some_found = localizer.rows(stack, threshold, radius_voxels)
+        for frame, one_truth, one_found in zip(stack, some_truths, some_found, strict=True):
+            if len(truths) % stride == 0 and len(shown) < EXAMPLE_FRAMES:
+                shown.append((frame, one_truth, one_found[:, :3]))
+            truths.append(one_truth)
+            found.append(one_found)
+        progress("evaluating", len(truths), total)
+
+    comparison = compare(
+        [one.targets_um for one in truths],
+        [one[:, :3] for one in found],
+        [len(one.photons) for one in truths],
+        options.tolerance_nm / 1000,
+    )
+    values = {
+        "model": str(model),
+        "data": f"{frames}, {truth}" if frames is not None else f"{total} simulated frames, seed {options.seed}",
+        "threshold": threshold,
+        "radius_voxels": radius_voxels,
+        "label_threshold_photons": label_threshold,
+        **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
+    }
+    names = [f"frame {index * stride + 1}" for index in range(len(shown))]
+    with output_folder(out, overwrite, "evaluate") as folder:
+        _write(folder, values, comparison, truths, found, shown, names, setup)
+    return Evaluation(out, values)
+
+
+def _recorded(
+    localizer: Localizer, frames: str | Path, truth: str | Path, label_threshold: float | None
+) -> tuple[int, Iterator[tuple[np.ndarray, FrameTruth]]]:
+    from ds3d_tf.evaluation.truth import read_truth
+    from ds3d_tf.localization.frames.source import open_frames
+
+    source = open_frames(frames)
+    localizer.check_shape(source.shape, str(frames))
+    truths = read_truth(truth, len(source), label_threshold)
+    return len(source), zip(source, truths, strict=True)
+
+
+def _simulated(
+    setup: Any, count: int, seed: int, emitter_count: int | None, label_threshold: float | None
+) -> Iterator[tuple[np.ndarray, FrameTruth]]:
+    from ds3d_tf.evaluation.truth import simulated_truth
+    from ds3d_tf.simulation.stream import simulated_groups
+
+    for group in simulated_groups(setup, count, seed, emitter_count):
+        yield from zip(group.frames, simulated_truth(group, label_threshold), strict=True)
+
+
+def _batches(
+    examples: Iterator[tuple[np.ndarray, FrameTruth]], localizer: Localizer, batch_size: int | None
+) -> Iterator[tuple[np.ndarray, list[FrameTruth]]]:
+    frames: list[np.ndarray] = []
+    truths: list[FrameTruth] = []
+    for frame, truth in examples:
+        frames.append(frame)
+        truths.append(truth)
+        if len(frames) == (batch_size or localizer.batch_size(frame.shape)):
+            yield np.stack(frames), truths
+            frames, truths = [], []
+    if frames:
+        yield np.stack(frames), truths
+
+
+def _write(
+    folder: Path,
+    values: dict[str, Any],
+    comparison: Any,
+    truths: list[FrameTruth],
+    found: list[np.ndarray],
+    shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]],
+    names: list[str],
+    setup: Any,
+) -> None:
+    from ds3d_tf.evaluation import plots
+    from ds3d_tf.evaluation.report import write_metrics
+    from ds3d_tf.evaluation.truth import labelled_table
+    from ds3d_tf.localization.localizations import Localizations
+    from ds3d_tf.localization.tables.tables import write_table
+
+    write_metrics(folder / METRICS_FILE, values)
+    localizations = Localizations.from_rows(found, shown[0][0].shape, setup)
+    write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())
+    labelled_table(truths).to_csv(folder / TRUTH_FILE, index=False, float_format="%.6f", lineterminator="\n")
+    plots.plot_by_emitter_number(folder / "by_emitter_number.png", values)
+    plots.plot_by_depth(folder / "by_depth.png", values)
+    plots.plot_errors(folder / "errors.png", comparison)
+    frames, some_truths, some_found = zip(*shown, strict=True)
+    plots.plot_examples(folder / "example_frames.png", frames, some_truths, some_found, setup, names)

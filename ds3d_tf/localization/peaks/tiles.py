@@ -1,0 +1,80 @@
+"""How large the tiles of a frame may be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ds3d_tf.setup import Setup
+
+MIN_TILE_PX = 8
+# Frames of at most so many pixels together are localized in one step: memory grows with them.
+PIXELS_A_STEP = 2 * 121 * 121
+MAX_FRAMES_A_STEP = 64
+DEFAULT_MEMORY_GB = 4.0
+# Measured: TensorFlow (and JAX, which Keras loads where it is installed), the model, reading and finding peaks.
+BYTES_OF_THE_PROCESS = 1.1e9
+# Images of one channel a depth voxel, at voxel resolution, that the network holds at a time.
+_LIVE_IMAGES = 3
+
+
+def frames_a_step(shape: tuple[int, int]) -> int:
+    """Return how many frames of ``shape`` (H, W) in pixels are best localized in one step."""
+    return min(max(PIXELS_A_STEP // max(shape[0] * shape[1], 1), 1), MAX_FRAMES_A_STEP)
+
+
+def bytes_per_pixel(setup: Setup, precision: str = "float32") -> int:
+    """Return the memory, bytes, that a model of ``setup`` takes for each pixel localized at a time."""
+    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
+
+    channels = max(setup.volume.depth_voxels, setup.learning.filters)
+    return _LIVE_IMAGES * VOXELS_PER_PIXEL**2 * channels * (2 if precision == "bfloat16" else 4)
+
+
+def pixels_within(memory_gb: float, setup: Setup, precision: str = "float32") -> int:
+    """Return how many pixels a process of ``memory_gb`` GB can localize at a time with a model of ``setup``."""
+    pixels = (memory_gb * 1e9 - BYTES_OF_THE_PROCESS) / bytes_per_pixel(setup, precision)
+    return math.floor(min(pixels, 2**40))
+
+
+def tile_overlap_px(receptive_radius_px: Any, radius_voxels: Any) -> Any:
+    """Return how many pixels around a tile must be computed with it: receptive field and a peak's neighbourhood.
+
+    Takes numbers, or scalar tensors inside a graph.
+    """
+    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
+
+    return receptive_radius_px + -(-radius_voxels // VOXELS_PER_PIXEL)
+
+
+def tile_size(frame_shape: tuple[int, int], overlap_px: int, max_pixels: int) -> tuple[int, int] | None:
+    """Return the size (rows, columns) of the tiles that cost least, in pixels.
+
+    Args:
+        frame_shape: ``(H, W)``, pixels.
+        overlap_px: pixels around a tile, inside the frame, that are computed with it.
+        max_pixels: pixels that tile and overlap may have together.
+
+    Returns:
+        rows and columns without the overlap, or None if not even small tiles fit.
+    """
+    best: tuple[int, int, int] | None = None
+    height, width = frame_shape
+    for down in range(1, max(height // MIN_TILE_PX, 1) + 1):
+        rows = math.ceil(height / down)
+        tall = _with_overlap(height, rows, overlap_px)
+        # As few columns of tiles as fit for this number of rows of tiles.
+        for across in range(1, max(width // MIN_TILE_PX, 1) + 1):
+            columns = math.ceil(width / across)
+            wide = _with_overlap(width, columns, overlap_px)
+            if max(tall) * max(wide) <= max_pixels:
+                cost = sum(tall) * sum(wide)
+                if best is None or cost < best[0]:
+                    best = cost, rows, columns
+                break
+    return best and best[1:]
+
+
+def _with_overlap(size: int, step: int, overlap: int) -> list[int]:
+    """Return the sizes of the tiles along one axis, overlap included."""
+    return [min(start + step + overlap, size) - max(start - overlap, 0) for start in range(0, size, step)]

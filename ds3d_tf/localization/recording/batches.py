@@ -1,0 +1,203 @@
+"""Frames of a recording localized in order, by this process or by the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.quiet import quiet_tensorflow
+from ds3d_tf.localization.localizations import Localizations
+
+if TYPE_CHECKING:
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.localization.localizer import Localizer
+
+_CHUNKS_A_WORKER = 8
+_MOST_BATCHES_A_CHUNK = 32
+_SECONDS_FOR_WORKERS = 60
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process must know to localize frames: a model, a recording and options; all of it can be sent."""
+
+    model: str
+    frames: str
+    threshold: float
+    radius_voxels: int
+    batch_size: int
+    skip_damaged: bool
+    memory_gb: float
+    precision: str
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """Localizations of frames that follow one another.
+
+    Attributes:
+        next_frame: index of the first frame after them.
+        localizations: of these frames; None: nothing new yet.
+        damaged: what is wrong with each frame left out, by index.
+    """
+
+    next_frame: int
+    localizations: Localizations | None
+    damaged: dict[int, str] = field(default_factory=dict)
+
+
+def localized_here(
+    work: Work, source: FrameSource, localizer: Localizer, start: int, stop: int | None = None
+) -> Iterator[Finished]:
+    """Yield the frames from ``start`` to ``stop`` (exclusive; None: all) batch by batch, in order.
+
+    Raises InputError at a damaged frame unless these are left out; the frames before it are yielded first.
+    """
+    from ds3d_tf.localization.frames.read_ahead import read_ahead
+
+    for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
+        rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
+        found = Localizations.from_rows(rows, source.shape, localizer.setup, batch.indices)
+        yield Finished(batch.first + batch.count, found, batch.damaged)
+
+
+def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:
+    """Yield the frames from ``start`` to ``stop`` (exclusive) in order, chunk by chunk, localized by Dask workers.
+
+    Batches are those of a single process, so the results are, too. What a lost worker had begun is done again by
+    another one.
+
+    Args:
+        work: what to do; model and recording must have the same path on every worker.
+        where: address of a scheduler, or "local" or "local:N" for N worker processes on this machine.
+        start: index of the first frame.
+        stop: index of the frame after the last one.
+
+    Raises InputError if the cluster cannot be reached or fails, or at a damaged frame as above.
+    """
+    with _client(where) as client:
+        from distributed import KilledWorker
+
+        workers = max(len(client.nthreads()), 1)
+        batches = math.ceil((stop - start) / work.batch_size / (workers * _CHUNKS_A_WORKER))
+        chunk = work.batch_size * min(max(batches, 1), _MOST_BATCHES_A_CHUNK)
+        edges = iter(range(start, stop, chunk))
+        waiting: deque[Any] = deque()
+        while True:
+            # A few chunks ahead only: results wait in the cluster's memory until they are written in order.
+            for first in itertools.islice(edges, 3 * workers + 1 - len(waiting)):
+                waiting.append(
+                    client.submit(_chunk, work, first, min(first + chunk, stop), pure=False, priority=-first)
+                )
+            if not waiting:
+                return
+            try:
+                finished, error = waiting.popleft().result()
+            except KilledWorker as failure:
+                raise InputError(
+                    f"--dask {where}: the same frames ended several workers ({failure}); give them less --memory"
+                ) from failure
+            except InputError:
+                raise
+            except Exception as failure:  # whatever a worker's machine lacks
+                reason = (str(failure) or type(failure).__name__).splitlines()[0]
+                raise InputError(f"--dask {where}: a worker failed: {reason}") from failure
+            yield from finished
+            if error is not None:
+                raise InputError(error)
+
+
+def check_dask(where: str) -> None:
+    """Raise InputError if ``where`` is no place for work, or Dask is not installed."""
+    _local_workers(where)
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise InputError("--dask: Dask is not installed; pip install 'ds3d-tf[dask]'") from error
+
+
+def _local_workers(where: str) -> int | None:
+    """Return the number of workers that "local" or "local:N" asks for, None for a scheduler's address."""
+    name, _, number = where.partition(":")
+    if name != "local":
+        if ":" not in where:
+            raise InputError(f"--dask {where}: expected a scheduler such as tcp://host:8786, local or local:N")
+        return None
+    if not number:
+        return max((os.cpu_count() or 2) // 2, 1)
+    if not number.isdigit() or int(number) < 1:
+        raise InputError(f"--dask {where}: expected local:N with N workers, 1 or more")
+    return int(number)
+
+
+@contextlib.contextmanager
+def _client(where: str) -> Iterator[Any]:
+    check_dask(where)
+    import distributed
+
+    # Lost workers are no news to a person whose job goes on without them.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    workers = _local_workers(where)
+    with contextlib.ExitStack() as stack:
+        try:
+            if workers is None:
+                client = stack.enter_context(distributed.Client(where, timeout=10, set_as_default=False))
+                client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
+            else:
+                cores = max((os.cpu_count() or 1) // workers, 1)
+                cluster = stack.enter_context(
+                    distributed.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=0,
+                        silence_logs=logging.CRITICAL,
+                        env={"TF_NUM_INTRAOP_THREADS": str(cores), "TF_CPP_MIN_LOG_LEVEL": "3"},
+                    )
+                )
+                client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(f"--dask {where}: no scheduler with workers answers there") from error
+        yield client
+
+
+# One model and recording at a time in a worker; TIFF readers are not made for several threads.
+_loaded: dict[tuple[Work, float], tuple[Any, Any]] = {}
+_lock = threading.Lock()
+
+
+def _chunk(work: Work, start: int, stop: int) -> tuple[list[Finished], str | None]:
+    """Localize a chunk in a worker; returns what was done and, if it ended early, why."""
+    quiet_tensorflow()
+    with _lock:
+        source, localizer = _load(work)
+        finished: list[Finished] = []
+        try:
+            finished.extend(localized_here(work, source, localizer, start, stop))
+        except InputError as error:
+            return finished, str(error)
+        return finished, None
+
+
+def _load(work: Work) -> tuple[Any, Any]:
+    from ds3d_tf.localization.engines.engine import model_file
+    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.localizer import Localizer
+
+    # A model exported anew under the same name is another one.
+    key = work, model_file(work.model).stat().st_mtime
+    if key not in _loaded:
+        _loaded.clear()
+        localizer = Localizer(work.model, memory_gb=work.memory_gb, precision=work.precision)
+        _loaded[key] = open_frames(work.frames, keep_damaged=work.skip_damaged), localizer
+    return _loaded[key]

@@ -1,0 +1,134 @@
+"""A recording's table as it fills: progress, interruptions, what is left of a job that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ds3d_tf.common import console
+from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.common.interrupt import PatientInterrupt
+from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.localization.recording.batches import Finished
+
+if TYPE_CHECKING:
+    from ds3d_tf.localization.frames.source import FrameSource
+    from ds3d_tf.localization.tables.growing import GrowingTable
+
+
+@dataclass(frozen=True)
+class LocalizedRecording:
+    """What became of a recording.
+
+    ``resumed_at`` frames had been done by an earlier, interrupted run; ``seconds`` is the time of this one;
+    ``damaged`` holds one sentence for each frame left out.
+    """
+
+    table: Path
+    frames: int
+    localizations: int
+    median_confidence: float | None
+    seconds: float
+    resumed_at: int
+    damaged: list[str] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return what a person wants to know about it, a few lines."""
+        done = self.frames - self.resumed_at
+        each = self.localizations / max(self.frames - len(self.damaged), 1)
+        lines = [
+            f"{self.localizations} localizations in {self.frames} frames ({each:.3g} a frame)"
+            + ("" if self.median_confidence is None else f", median confidence {self.median_confidence:.0f}"),
+            f"{done} frames in {self.seconds:.1f} s ({done / max(self.seconds, 1e-9):.3g} frames/s)"
+            + (f" after {self.resumed_at} of an earlier run" if self.resumed_at else ""),
+        ]
+        if self.damaged:
+            lines.append(f"{len(self.damaged)} damaged frames left out, named in {self.table.with_suffix('.log')}")
+        lines.append(f"table: {self.table}")
+        if self.figures:
+            lines.append(f"figures: {self.figures[0].parent}/")
+        return "\n".join(lines)
+
+
+def fill_table(
+    finished: Iterator[Finished],
+    source: FrameSource,
+    table: GrowingTable,
+    setup: Any,
+    out: Path,
+    draw: Callable[[Path], list[Path]] | None = None,
+    progress: Progress = no_progress,
+) -> LocalizedRecording:
+    """Add finished frames to a growing table as they come, then make the table ``out`` of it.
+
+    ``setup`` is the model's; ``draw`` makes figures of the file of rows before it is gone.
+    Raises InputError as the frames do, or for a disk that is full; the finished frames are kept.
+    """
+    from ds3d_tf.localization.tables.formats import finish_table, median_confidence
+
+    resumed_at, begin = table.next_frame, time.perf_counter()
+    _run(finished, source, table, setup, progress)
+    seconds = time.perf_counter() - begin
+    table.commit()
+    confidence = median_confidence(table.rows_file)
+    drawn = draw(table.rows_file) if draw else []
+    _write_log(out, table.damaged)
+    finish_table(table.rows_file, out, source.shape, setup, len(source))
+    result = LocalizedRecording(
+        table=out,
+        frames=len(source),
+        localizations=table.rows,
+        median_confidence=confidence,
+        seconds=seconds,
+        resumed_at=resumed_at,
+        damaged=list(table.damaged.values()),
+        figures=drawn,
+    )
+    table.discard()
+    return result
+
+
+def _run(
+    finished: Iterator[Finished], source: FrameSource, table: GrowingTable, setup: Any, progress: Progress
+) -> None:
+    """Add the rows of finished frames to the table as they come."""
+    messages = console.messages()
+    if table.next_frame:
+        messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
+    try:
+        with PatientInterrupt() as interrupt:
+            progress("localizing", table.next_frame, len(source))
+            for part in finished:
+                for reason in part.damaged.values():
+                    messages.print(f"left out: {reason}", soft_wrap=True)
+                if part.localizations is not None:
+                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged)
+                progress("localizing", part.next_frame, len(source))
+                interrupt.check()
+    except KeyboardInterrupt:
+        table.commit()
+        messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)
+        raise
+    except InputError as error:
+        # Nothing is left of a job that failed at once; one that ran for long keeps what it has.
+        if not table.on_disk or "cannot write" in str(error):
+            raise
+        table.commit()
+        hint = "" if isinstance(error, ServerError) else " (--skip-damaged leaves damaged frames out)"
+        raise InputError(
+            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on{hint}"
+        ) from error
+
+
+def _write_log(out: Path, damaged: dict[int, str]) -> None:
+    """Name the frames left out in a log beside the table, if there are any."""
+    from ds3d_tf.common.files import whole_file
+
+    if damaged:
+        lines = [f"frame {index + 1} left out: {reason}" for index, reason in sorted(damaged.items())]
+        with whole_file(out.with_suffix(".log")) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,92 @@
+"""Options of the commands that learn: simulate, train, tune, learn-mask, import-weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ds3d_tf.common.options import Option, Options
+from ds3d_tf.options.shared import SPEED, Deterministic, EmitterCount, Resume, Seed
+
+_SIMULATION, _SEARCH, _NETWORK = "Simulation", "Search", "Network"
+
+
+@dataclass(frozen=True)
+class SimulateOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.simulate.simulate`."""
+
+    count: Annotated[int, Option("--count", "Number of frames.", _SIMULATION, least=1)] = 100
+    seed: Annotated[int | None, Option("--seed", "Random seed; the setup's if omitted.", _SIMULATION, least=0)] = None
+    emitter_count: EmitterCount = None
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.train.train`."""
+
+    resume: Resume = False
+    deterministic: Deterministic = False
+    devices: Annotated[
+        Literal["one", "all", "workers"],
+        Option("--devices", "One device, all devices of this machine, or all workers listed in TF_CONFIG.", SPEED),
+    ] = "one"
+    tensorboard: Annotated[bool, Option("--tensorboard", "Write logs for TensorBoard into OUT/logs.", "Output")] = False
+
+
+@dataclass(frozen=True)
+class LearnMaskOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.learn_mask.learn_mask`."""
+
+    resume: Resume = False
+    fixed: Annotated[
+        bool, Option("--fixed-mask", "Keep the mask fixed and train only the network, for comparison.")
+    ] = False
+    pictures_every: Annotated[
+        int, Option("--pictures-every", "Draw the mask every K epochs; 0: never.", "Output", "K", least=0)
+    ] = 1
+    deterministic: Deterministic = False
+
+
+@dataclass(frozen=True)
+class TuneOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.tune.tune`."""
+
+    method: Annotated[
+        Literal["random", "bayesian", "hyperband"],
+        Option("--method", "How the next settings are chosen.", _SEARCH),
+    ] = "random"
+    objective: Annotated[
+        Literal["matched_jaccard", "val_loss"],
+        Option("--objective", "Metric that ranks the trials.", _SEARCH),
+    ] = "matched_jaccard"
+    trials: Annotated[
+        int | None,
+        Option("--trials", "Maximum number of trials; 20 if omitted, or the schedule of hyperband.", _SEARCH, least=1),
+    ] = None
+    epochs: Annotated[int | None, Option("--epochs", "Epochs per trial; the setup's if omitted.", _SEARCH, least=1)] = (
+        None
+    )
+    seed: Seed = 0
+    workers: Annotated[
+        int,
+        Option("--workers", "Number of worker processes on this machine; 0: train in this process.", SPEED, least=0),
+    ] = 0
+
+
+@dataclass(frozen=True)
+class ImportWeightsOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.import_weights.import_weights`."""
+
+    depth_voxels: Annotated[
+        int | None, Option("--depth", "Number of depth voxels, if it differs from the setup's.", _NETWORK)
+    ] = None
+    max_dilation: Annotated[
+        int | None, Option("--dilation", "Largest dilation, 16 or 4; detected if omitted.", _NETWORK)
+    ] = None
+    grid: Annotated[
+        Literal["pixel_area", "half_pixel_shifted"] | None,
+        Option("--grid", "Voxel grid of the training; detected if omitted.", _NETWORK),
+    ] = None
+    scaling_factor: Annotated[
+        float | None, Option("--scaling-factor", "Largest confidence; the setup's if omitted.", _NETWORK)
+    ] = None

@@ -1,0 +1,47 @@
+"""Options that several commands have: each is worded once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ds3d_tf.common.options import Option
+
+DETECTION = "Detection"
+INPUT = "Input"
+SPEED = "Speed and memory"
+
+DEFAULT_MEMORY_GB = 4.0
+
+Threshold = Annotated[
+    float | None,
+    Option("--threshold", "Minimum confidence of a localization; the model's own if omitted.", DETECTION),
+]
+RadiusVoxels = Annotated[
+    int | None,
+    Option("--radius", "Radius of a peak's neighbourhood, voxels; the model's own if omitted.", DETECTION),
+]
+BatchSize = Annotated[
+    int | None,
+    Option("--batch", "Frames per step; chosen by frame size if omitted.", SPEED, least=1),
+]
+MemoryGB = Annotated[
+    float,
+    Option("--memory", "Maximum memory of the process; larger frames are processed in tiles.", SPEED, "GB", above=0),
+]
+SkipDamaged = Annotated[
+    bool,
+    Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),
+]
+Seed = Annotated[int, Option("--seed", "Random seed.", least=0)]
+EmitterCount = Annotated[
+    int | None,
+    Option("--emitters", "Number of emitters in every simulated frame; random if omitted.", "Simulation", least=0),
+]
+Deterministic = Annotated[
+    bool,
+    Option("--deterministic", "Bit-for-bit reproducible; slower.", SPEED),
+]
+Resume = Annotated[
+    bool,
+    Option("--resume", "Resume the run in --out from its last checkpoint."),
+]

@@ -1,0 +1,117 @@
+"""A model behind a prediction server that localizes as one in this process does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.localization.peaks.tiles import frames_a_step
+from ds3d_tf.serving.client.connection import Retries
+from ds3d_tf.serving.client.errors import Connection, Refusal
+from ds3d_tf.setup import Setup
+
+
+class RemoteModel:
+    """One version of a served model; ``setup`` is the ``Setup`` that it was trained with.
+
+    It stays with the version found at first: a table is of one model. Several threads may use it.
+    """
+
+    def __init__(self, connection: Connection, retries: Retries, name: str, version: int | None = None) -> None:
+        """Ask the server for the model's setup.
+
+        ``version`` None stands for the highest one. Raises ServerError if the server cannot be used, InputError if
+        the model is not one of this package.
+        """
+        self._connection, self._retries, self.name = connection, retries, name
+        self.version: int = retries.run(lambda: connection.version(name)) if version is None else version
+        try:
+            told = self._predict("about", ask=np.zeros(1, np.int32))
+        except ServerError as error:
+            if "signature" not in str(error).lower():
+                raise
+            raise InputError(
+                f"{error}: the served model does not tell its setup; export it again with this version"
+            ) from error
+        facts = {key: bytes(value[0]) for key, value in sorted(told.items())}
+        self.setup = Setup.from_yaml(facts["setup_yaml"].decode())
+        self.receptive_radius_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
+        self._fingerprint = hashlib.sha256(b"\0".join(facts.values())).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return a checksum of weights and setup: equal for equal models only."""
+        return self._fingerprint
+
+    def batch_size(self, shape: tuple[int, int]) -> int:
+        """Return how many frames of ``shape`` (H, W) in pixels the model localizes in one step."""
+        return frames_a_step(shape)
+
+    def localize(self, frames: np.ndarray, threshold: float, radius_voxels: int) -> list[np.ndarray]:
+        """Return the emitters in each frame, the same as ``Localizer.localize``.
+
+        Args:
+            frames: float32 ``[B, H, W]`` (row, column), raw counts.
+            threshold: smallest confidence, exclusive.
+            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels.
+
+        Returns:
+            for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm and confidence.
+
+        Raises ServerError if the server cannot be used.
+        """
+        own = self.setup.learning
+        inputs: dict[str, Any] = {"frames": frames}
+        signature = "serving_default"
+        # A higher threshold is a matter of leaving out; only the signature without options can be batched by servers.
+        if radius_voxels != own.peak_radius_voxels or threshold < own.peak_threshold:
+            signature = "with_options"
+            inputs |= {"threshold": np.float32(threshold), "radius": np.int32(radius_voxels)}
+        result = self._predict(signature, **inputs)
+        counts = np.asarray(result["count"]).astype(int)
+        xyz_um = np.asarray(result["xyz_um"], np.float32).reshape(len(frames), -1, 3)
+        confidence = np.asarray(result["confidence"], np.float32).reshape(len(frames), -1)
+        rows = np.concatenate([xyz_um, confidence[..., np.newaxis]], axis=-1)
+        found = [row[:count] for row, count in zip(rows, counts, strict=True)]
+        return [row[row[:, 3] > np.float32(threshold)] for row in found]
+
+    def check_shape(self, shape: tuple[int, int], where: str) -> None:
+        """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""
+        smallest = max(self.receptive_radius_px, 1)
+        if min(shape) < smallest:
+            raise InputError(
+                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the network's reach; "
+                f"each side needs at least {smallest} pixels"
+            )
+
+    def _predict(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+        def action() -> dict[str, np.ndarray]:
+            try:
+                return self._connection.predict(self.name, self.version, signature, inputs)
+            except Refusal as refusal:
+                # Frames come from a FrameSource and are finite: what a server merged with them was not.
+                if "NaN or infinite" in str(refusal):
+                    raise Refusal(str(refusal), temporary=True) from refusal
+                if refusal.missing:
+                    raise self._missing(refusal) from refusal
+                raise
+
+        return self._retries.run(action)
+
+    def _missing(self, refusal: Refusal) -> Refusal:
+        """Return why the model is not there: another version is, or nothing is yet."""
+        try:
+            version = self._connection.version(self.name)
+        except Refusal as reason:
+            # It was there when the job began: a server that starts may still be loading it.
+            return Refusal(str(reason), temporary=True)
+        if version == self.version:
+            return Refusal(str(refusal), temporary=True)
+        return Refusal(
+            f"model {self.name!r} has version {version} now, and the table was begun with version {self.version}; "
+            f"ask for it by --version if the server keeps it, or begin again with --overwrite",
+            temporary=False,
+        )

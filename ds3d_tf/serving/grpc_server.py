@@ -1,0 +1,135 @@
+"""TensorFlow Serving's gRPC interface (PredictionService, ModelService) around models of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.serving.served_model import INTERNAL, INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
+from ds3d_tf.serving.served_models import ServedModels
+
+_THREADS = 64
+_AVAILABLE = 30
+
+
+def start_grpc(models: ServedModels, address: str, max_mb: float) -> tuple[Any, int]:
+    """Serve the models until the returned ``grpc.Server`` is stopped; returns it and its port.
+
+    ``address`` is host:port, port 0 stands for a free one; requests beyond ``max_mb`` megabytes are refused.
+    Raises InputError if the port is taken.
+    """
+    import grpc
+    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+    server = grpc.server(
+        futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.max_receive_message_length", int(max_mb * 2**20)),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(models), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(models), server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise InputError(
+            f"cannot listen on {address}: the port is taken, or the address is not this machine's"
+        ) from error
+    server.start()
+    return server, port
+
+
+class _Service:
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
+
+    def _answer(self, context: Any, action: Callable[[], Any]) -> Any:
+        import grpc
+
+        try:
+            return action()
+        except RequestError as error:
+            code, message = error.code, str(error)
+        except Exception as error:  # one request's failure is not the server's
+            code, message = INTERNAL, f"{type(error).__name__}: {error}"
+        codes = {status.value[0]: status for status in grpc.StatusCode}
+        return context.abort(codes.get(code, grpc.StatusCode.INTERNAL), message)
+
+    def _model(self, model_spec: Any) -> Any:
+        version = model_spec.version.value if model_spec.HasField("version") else None
+        return self._models.model(model_spec.name, version)
+
+    def _not_offered(self, request: Any, context: Any) -> Any:
+        def refuse() -> None:
+            raise RequestError(UNIMPLEMENTED, "this server offers Predict, GetModelMetadata and GetModelStatus")
+
+        return self._answer(context, refuse)
+
+
+class _PredictionService(_Service):
+    def Predict(self, request: Any, context: Any) -> Any:
+        return self._answer(context, lambda: self._predict(request, context))
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        return self._answer(context, lambda: self._metadata(request))
+
+    def _predict(self, request: Any, context: Any) -> Any:
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        model = self._model(request.model_spec)
+        inputs = {}
+        for name, tensor in request.inputs.items():
+            try:
+                inputs[name] = tf.make_ndarray(tensor)
+            except Exception as error:  # sizes that do not fit, types without arrays
+                raise RequestError(INVALID_ARGUMENT, f"{name}: no valid tensor ({error})") from error
+        with self._models.turn:
+            if not context.is_active():  # nobody waits for it any more
+                return predict_pb2.PredictResponse()
+            outputs = model.predict(request.model_spec.signature_name, inputs, list(request.output_filter))
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = model.version
+        response.model_spec.signature_name = model.signature(request.model_spec.signature_name)[0]
+        for name, value in outputs.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+        return response
+
+    def _metadata(self, request: Any) -> Any:
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        model = self._model(request.model_spec)
+        unknown = [field for field in request.metadata_field if field != "signature_def"]
+        if unknown or not request.metadata_field:
+            got = unknown[0] if unknown else "none"
+            raise RequestError(INVALID_ARGUMENT, f"metadata_field: expected signature_def, got {got}")
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, definition in model.signatures.items():
+            signatures.signature_def[name].CopyFrom(definition)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = model.version
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+    Classify = Regress = MultiInference = _Service._not_offered
+
+
+class _ModelService(_Service):
+    def GetModelStatus(self, request: Any, context: Any) -> Any:
+        return self._answer(context, lambda: self._status(request))
+
+    def _status(self, request: Any) -> Any:
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        model = self._model(request.model_spec)
+        response = get_model_status_pb2.GetModelStatusResponse()
+        response.model_version_status.add(version=model.version, state=_AVAILABLE)
+        return response
+
+    HandleReloadConfigRequest = _Service._not_offered

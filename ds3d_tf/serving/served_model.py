@@ -1,0 +1,170 @@
+"""One version of a SavedModel as a server runs it: requests checked against its signatures, errors with codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.file_names import GRAPH_FILE, NETWORK_FACTS_FILE, SETUP_FILE
+from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, pixels_within, tile_overlap_px
+from ds3d_tf.serving.client.errors import sentence
+from ds3d_tf.setup import Setup
+
+DEFAULT_SIGNATURE = "serving_default"
+# The canonical codes of gRPC, which TensorFlow's errors and HTTP's statuses are made to match.
+INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 3, 5, 12, 13
+
+
+class RequestError(Exception):
+    """A request that is refused: ``code`` is one of gRPC's canonical status codes, the text says why."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServedModel:
+    """A loaded SavedModel; ``signatures`` are its ``SignatureDef`` messages by name, ``version`` its number."""
+
+    def __init__(self, folder: Path, version: int, memory_gb: float) -> None:
+        """Load it and run its warm-up requests.
+
+        ``memory_gb`` bounds what signatures that do not bound it themselves may take.
+        Raises InputError if it cannot be loaded.
+        """
+        import tensorflow as tf
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        self.folder, self.version = folder, version
+        try:
+            graphs = saved_model_pb2.SavedModel.FromString((folder / GRAPH_FILE).read_bytes()).meta_graphs
+            graph = next(graph for graph in graphs if "serve" in graph.meta_info_def.tags)
+            self._model = tf.saved_model.load(str(folder))
+        except Exception as error:  # TensorFlow and Protocol Buffers raise many kinds for a damaged file
+            raise InputError(f"{folder}: no SavedModel, or a damaged one; export the model again") from error
+        self.signatures = {name: graph.signature_def[name] for name in self._model.signatures}
+        self._memory_gb = memory_gb
+        self._setup, self._receptive_radius_px = self._about()
+        try:
+            self._warm_up()
+        except RequestError as error:
+            raise InputError(f"{folder}: its warm-up request fails: {error}") from error
+
+    def signature(self, name: str) -> tuple[str, Any]:
+        """Return name ("" stands for the default) and ``SignatureDef``; raises RequestError if there is none."""
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
+            known = ", ".join(sorted(self.signatures))
+            raise RequestError(INVALID_ARGUMENT, f"no signature {name!r}; this model has {known}")
+        return name, self.signatures[name]
+
+    def predict(
+        self, signature_name: str, inputs: Mapping[str, np.ndarray], wanted: Iterable[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Run a signature.
+
+        Args:
+            signature_name: "" stands for the default.
+            inputs: an array for each input, of the signature's shape, dtype and unit; those with defaults may lack.
+            wanted: names of the outputs to return; none: all.
+
+        Returns:
+            an array for each output, of the signature's shape and unit.
+
+        Raises RequestError if the model or the request does not allow it.
+        """
+        import tensorflow as tf
+
+        name, definition = self.signature(signature_name)
+        arrays = self._complete(definition, inputs)
+        unknown = sorted(set(wanted) - set(definition.outputs))
+        if unknown:
+            raise RequestError(
+                INVALID_ARGUMENT, f"no output {unknown[0]!r}; {name} has {', '.join(sorted(definition.outputs))}"
+            )
+        self._check_memory(name, arrays)
+        try:
+            result = self._model.signatures[name](**{key: tf.constant(value) for key, value in arrays.items()})
+        except tf.errors.OpError as error:
+            raise RequestError(error.error_code or INTERNAL, sentence(error.message)) from error
+        return {key: value.numpy() for key, value in result.items() if not wanted or key in wanted}
+
+    def _complete(self, definition: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the inputs with defaults added, or refuse them."""
+        import tensorflow as tf
+
+        unknown = sorted(set(inputs) - set(definition.inputs))
+        if unknown:
+            known = ", ".join(sorted(definition.inputs))
+            raise RequestError(INVALID_ARGUMENT, f"no input {unknown[0]!r}; the signature has {known}")
+        arrays = {}
+        for name, info in definition.inputs.items():
+            if name in inputs:
+                arrays[name] = inputs[name]
+            elif name in definition.defaults:
+                arrays[name] = tf.make_ndarray(definition.defaults[name])
+            else:
+                raise RequestError(INVALID_ARGUMENT, f"input {name!r} is missing")
+            expected = tf.dtypes.as_dtype(info.dtype)
+            # NumPy holds text as objects.
+            got = tf.string if arrays[name].dtype.kind in "OSU" else tf.dtypes.as_dtype(arrays[name].dtype)
+            if got != expected:
+                raise RequestError(INVALID_ARGUMENT, f"{name}: expected {expected.name}, got {got.name}")
+            shape = tf.TensorShape(info.tensor_shape)
+            if not shape.is_compatible_with(arrays[name].shape):
+                sizes = "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+                raise RequestError(INVALID_ARGUMENT, f"{name}: expected shape {sizes}, got {list(arrays[name].shape)}")
+        return arrays
+
+    def _check_memory(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse what would take more memory than allowed; the other signatures bound themselves."""
+        if self._setup is None or name not in ("volume", "volume_part", "in_tiles"):
+            return
+        batch, height, width = arrays["frames"].shape
+        if name == "volume_part":
+            height, width = (
+                min(side, int(edges[1]) - int(edges[0]) + 2 * self._receptive_radius_px)
+                for side, edges in ((height, arrays["rows"]), (width, arrays["columns"]))
+            )
+        if name == "in_tiles":
+            radius = max(int(arrays["radius"]), self._setup.learning.peak_radius_voxels)
+            around = 2 * tile_overlap_px(self._receptive_radius_px, radius)
+            height, width = (
+                min(side, int(tile) + around) if tile > 0 else side
+                for side, tile in zip((height, width), arrays["tile"], strict=True)
+            )
+        if batch * height * width > pixels_within(self._memory_gb, self._setup):
+            needed = batch * height * width * bytes_per_pixel(self._setup) / 1e9
+            raise RequestError(
+                INVALID_ARGUMENT,
+                f"frames: {batch} of {height}×{width} pixels at a time take {needed:.3g} GB in {name}, more than this "
+                f"server's {self._memory_gb:g} GB allow; send fewer or smaller ones, or use {DEFAULT_SIGNATURE}",
+            )
+
+    def _about(self) -> tuple[Setup | None, int]:
+        with contextlib.suppress(OSError, InputError, ValueError):
+            assets = self.folder / "assets"
+            setup = Setup.from_yaml((assets / SETUP_FILE).read_text(encoding="utf-8"))
+            facts = json.loads((assets / NETWORK_FACTS_FILE).read_text(encoding="utf-8"))
+            return setup, facts.get("reach_px") or 0
+        return None, 0
+
+    def _warm_up(self) -> None:
+        import tensorflow as tf
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        from ds3d_tf.export.warmup import WARMUP_FILE
+
+        path = self.folder / WARMUP_FILE
+        if not path.is_file():
+            return
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+            self.predict(request.model_spec.signature_name, inputs)

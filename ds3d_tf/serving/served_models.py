@@ -1,0 +1,98 @@
+"""The models of a server by name, the highest version of each, while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.serving.served_model import NOT_FOUND, RequestError, ServedModel
+
+
+class ServedModels:
+    """All models of a server by name; a prediction holds ``turn``, since memory grows with those at a time."""
+
+    def __init__(self, folders: Mapping[str, Path], memory_gb: float, parallel: int) -> None:
+        """Load the highest version of each folder; raises InputError if one holds none."""
+        self._by_name = {name: _ModelFolder(folder, memory_gb) for name, folder in folders.items()}
+        self.turn = _Turns(parallel)
+
+    def model(self, name: str, version: int | None = None) -> ServedModel:
+        """Return a model (None: its highest version); raises RequestError if it is not served."""
+        if name not in self._by_name:
+            raise RequestError(NOT_FOUND, f"no model {name!r}; this server has {', '.join(sorted(self._by_name))}")
+        return self._by_name[name].version(version)
+
+    def refresh(self) -> list[str]:
+        """Load higher versions that have appeared; returns a sentence for the log about each."""
+        news = {name: folder.refresh() for name, folder in self._by_name.items()}
+        return [f"{name}: {text}" for name, text in news.items() if text]
+
+
+class _Turns:
+    """A context that a number of threads may be in, the others in the order of their coming.
+
+    Python's semaphores let a thread that just left in again before those that wait: some would wait for ever.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        mine.wait()
+
+    def __exit__(self, *failure: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
+
+
+class _ModelFolder:
+    """The model that a server offers under one name: the highest version that its folder holds, while it runs."""
+
+    def __init__(self, folder: Path, memory_gb: float) -> None:
+        """Load the highest version; raises InputError if there is none."""
+        self._folder, self._memory_gb = folder, memory_gb
+        self._failed: Path | None = None
+        self._current = ServedModel(*_highest_version(folder), memory_gb)
+
+    def version(self, number: int | None) -> ServedModel:
+        """Return the model, whose version must be ``number`` unless that is None; raises RequestError otherwise."""
+        model = self._current
+        if number is not None and number != model.version:
+            raise RequestError(NOT_FOUND, f"version {number} is not served; version {model.version} is")
+        return model
+
+    def refresh(self) -> str | None:
+        """Load a higher version that has appeared; returns a sentence for the log if there was one."""
+        try:
+            folder, version = _highest_version(self._folder)
+        except InputError:
+            return None
+        if version <= self._current.version or folder == self._failed:
+            return None
+        try:
+            self._current = ServedModel(folder, version, self._memory_gb)
+        except InputError as error:
+            self._failed = folder
+            return f"version {version} cannot be loaded, version {self._current.version} stays: {error}"
+        return f"version {version} takes over"
+
+
+def _highest_version(folder: Path) -> tuple[Path, int]:
+    from ds3d_tf.localization.localizer import find_saved_model
+
+    found = find_saved_model(folder)
+    return found, int(found.name) if found.name.isdigit() else 1

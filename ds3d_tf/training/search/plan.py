@@ -1,0 +1,153 @@
+"""The folder of a search: what it was started with, and its outcome as a table, a figure and the best setup."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import whole_file
+from ds3d_tf.model.files import MASK_FILE, SETUP_FILE
+from ds3d_tf.setup import Setup, load_setup
+from ds3d_tf.setup.search_space import Dimension, changed_setup, read_space
+from ds3d_tf.training.run_folder.files import RUN_FILES
+
+SEARCH_FILE = "search.json"
+TABLE_FILE = "trials.csv"
+FIGURE_FILE = "parallel_coordinates.png"
+BEST_FILE = "best.yaml"
+OBJECTIVES = {"matched_jaccard": "matched Jaccard index", "val_loss": "validation loss"}
+SEARCH_FILES = (
+    SETUP_FILE,
+    MASK_FILE,
+    SEARCH_FILE,
+    TABLE_FILE,
+    FIGURE_FILE,
+    BEST_FILE,
+    "logs/worker_*.log",
+    "trials/*.json",
+    "trials/trial_*/*.json",
+    "trials/trial_*/traceback.txt",
+    *(f"trials/trial_*/run/{name}" for name in RUN_FILES),
+)
+# A network's outcome is comparable by its loss only if these alone differ.
+_SAME_LOSS = ("learning", "training_set")
+FIGURES = (
+    "matched_jaccard",
+    "val_loss",
+    "val_jaccard",
+    "rmse_lateral_nm",
+    "rmse_axial_nm",
+    "epoch",
+)
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search is: the values of the command line that belong together."""
+
+    space: dict[str, dict[str, Any]]
+    method: str
+    objective: str
+    trials: int | None
+    epochs: int
+    seed: int
+    setup: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the plan; raises InputError if it cannot be written."""
+        with whole_file(folder / SEARCH_FILE) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> SearchPlan:
+        """Read the plan of a search's folder; raises InputError if it is missing or damaged."""
+        try:
+            return cls(**json.loads((folder / SEARCH_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{folder / SEARCH_FILE}: missing or damaged; search again with --overwrite") from error
+
+    def dimensions(self, base: Setup) -> tuple[Dimension, ...]:
+        """Return the dimensions of the search space."""
+        return read_space(self.space, base)
+
+
+def check_objective(objective: str, space: Sequence[Dimension]) -> None:
+    """Refuse an objective that cannot compare the networks of a space; raises InputError."""
+    if objective not in OBJECTIVES:
+        raise InputError(f"--objective {objective}: expected {' or '.join(OBJECTIVES)}")
+    if objective == "val_loss":
+        for one in space:
+            if one.field == "learning.scaling_factor" or one.field.partition(".")[0] not in _SAME_LOSS:
+                raise InputError(
+                    f"--objective val_loss: networks that differ in {one.field} have losses that cannot be compared; "
+                    "use --objective matched_jaccard or take the field out of the search space"
+                )
+
+
+def search_setup(folder: Path) -> Setup:
+    """Return the base setup of a search's folder, whose mask lies beside it."""
+    return load_setup(folder / SETUP_FILE)
+
+
+def best_outcome(outcomes: Sequence[Mapping[str, Any]], objective: str) -> Mapping[str, Any] | None:
+    """Return the completed trial with the best objective, or None; the earlier of two equal ones."""
+    completed = [one for one in outcomes if one["status"] == "completed" and objective in one["figures"]]
+    sign = 1 if objective == "val_loss" else -1
+    return min(completed, key=lambda one: sign * one["figures"][objective], default=None)
+
+
+def table_rows(outcomes: Sequence[Mapping[str, Any]], space: Sequence[Dimension]) -> list[dict[str, Any]]:
+    """Return one row a trial: number, status, what was changed, figures, seconds and, if it failed, the reason."""
+    rows = []
+    for one in outcomes:
+        row: dict[str, Any] = {"trial": int(one["trial"]), "status": one["status"]}
+        row |= {dimension.field: one["values"].get(dimension.field) for dimension in space}
+        row |= {name: one["figures"][name] for name in FIGURES if name in one.get("figures", {})}
+        row |= {"seconds": one["seconds"]}
+        if one.get("goes_on_from") is not None:
+            row["goes_on_from"] = int(one["goes_on_from"])
+        rows.append({**row, "reason": one.get("reason", "")})
+    return rows
+
+
+def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str, Any]], figure: bool = False) -> None:
+    """Write ``trials.csv``, and with a completed trial ``best.yaml`` and, if asked, the figure.
+
+    Raises InputError if a file cannot be written.
+    """
+    import pandas as pd
+
+    base = search_setup(folder)
+    space = plan.dimensions(base)
+    rows = table_rows(outcomes, space)
+    names = ["trial", "status", *(one.field for one in space), *FIGURES, "seconds", "goes_on_from", "reason"]
+    columns = [name for name in names if any(name in row for row in rows)]
+    with whole_file(folder / TABLE_FILE) as temporary:
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
+    best = best_outcome(outcomes, plan.objective)
+    if best is not None:
+        setup = changed_setup(base, best["values"]).replace({"name": f"{base.name}, tuned"})
+        with whole_file(folder / BEST_FILE) as temporary:
+            value = f"{OBJECTIVES[plan.objective]} {best['figures'][plan.objective]:.4g}"
+            head = f"# Trial {int(best['trial'])} of a {plan.method} search: {value}.\n"
+            temporary.write_text(head + setup.to_yaml(), encoding="utf-8")
+    if figure and best is not None:
+        from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
+
+        label = OBJECTIVES[plan.objective]
+        plot_parallel_coordinates(folder / FIGURE_FILE, rows, space, plan.objective, label)
+
+
+def wait_for_plan(folder: Path, seconds: float) -> SearchPlan:
+    """Return the plan that the chief of a search writes; raises InputError if there is none in time."""
+    end = time.monotonic() + seconds
+    while not (folder / SEARCH_FILE).is_file():
+        if time.monotonic() > end:
+            raise InputError(f"{folder}: no chief has begun a search here; start one with KERASTUNER_TUNER_ID=chief")
+        time.sleep(0.5)
+    return SearchPlan.read(folder)

@@ -1,0 +1,86 @@
+"""A search as it runs: made, announced, worked at, finished."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ds3d_tf.common import console
+from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE
+from ds3d_tf.training.search.plan import OBJECTIVES, SearchPlan, best_outcome, search_setup, table_rows, write_outcome
+
+SECONDS_TO_WAIT = 600.0
+VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search's folder and its trials, as in ``trials.csv``; ``best`` is the row of the best, or None."""
+
+    folder: Path
+    objective: str
+    rows: list[dict[str, Any]]
+    best: dict[str, Any] | None
+
+    def summary(self) -> str:
+        """Return the outcome as a few lines."""
+        if self.best is None:
+            return f"no trial has completed; search folder: {self.folder}/"
+        value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
+        return f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml\nsearch folder: {self.folder}/"
+
+
+def work(out: Path) -> None:
+    """Train the trials that the chief at KERASTUNER_ORACLE_IP hands out, until there are no more."""
+    from ds3d_tf.training.search.chief import wait_for_chief
+
+    plan = SearchPlan.read(out)
+    wait_for_chief(f"{os.environ[VARIABLES[1]]}:{os.environ[VARIABLES[2]]}", SECONDS_TO_WAIT)
+    search = make_search(out, plan, show_progress=False, ended=functools.partial(announce, plan=plan))
+    search.search()
+
+
+def make_search(
+    out: Path, plan: SearchPlan, show_progress: bool, ended: Callable[[dict[str, Any]], None] = lambda outcome: None
+) -> Any:
+    """Return the ``Search`` of a folder, with the state in which it is."""
+    from ds3d_tf.training.search.oracles import build_oracle
+    from ds3d_tf.training.search.search import Search
+    from ds3d_tf.training.search.trial import train_trial
+
+    base = search_setup(out).replace({"learning.epochs": plan.epochs})
+    space = plan.dimensions(base)
+    oracle = build_oracle(plan.method, space, plan.objective, plan.trials, plan.epochs, plan.seed)
+    again = plan.method == "hyperband"
+    train = functools.partial(train_trial, base, keep_checkpoint=again, show_progress=show_progress)
+    return Search(oracle, space, out, train, ended)
+
+
+def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
+    """Print one line for a trial that has ended."""
+    values = ", ".join(f"{field.partition('.')[2]} {value}" for field, value in outcome["values"].items())
+    if outcome["status"] == "completed":
+        result = f"{OBJECTIVES[plan.objective]} {outcome['figures'][plan.objective]:.4g}"
+    else:
+        result = f"failed: {outcome['reason']}"
+    line = f"trial {int(outcome['trial'])}  {result}  ({values})  {outcome['seconds']:.0f} s"
+    console.messages().print(line, soft_wrap=True)
+
+
+def finish(out: Path, plan: SearchPlan) -> Tuned:
+    """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
+    from ds3d_tf.training.search.search import RUN_FOLDER, TRIALS_FOLDER, read_outcomes
+
+    outcomes = read_outcomes(out)
+    write_outcome(out, plan, outcomes, figure=True)
+    for name in (CHECKPOINT_FILE, BEST_JACCARD_FILE):
+        for path in (out / TRIALS_FOLDER).glob(f"trial_*/{RUN_FOLDER}/{name}"):
+            path.unlink(missing_ok=True)
+    rows = table_rows(outcomes, plan.dimensions(search_setup(out)))
+    best = best_outcome(outcomes, plan.objective)
+    row = None if best is None else next(row for row in rows if row["trial"] == int(best["trial"]))
+    return Tuned(out, plan.objective, rows, row)

@@ -1,0 +1,86 @@
+"""Finished tables: Parquet and Picasso's HDF5 read back with the libraries that others use."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from ds3d_tf.common import InputError
+from ds3d_tf.localization.tables import formats as table_formats
+from ds3d_tf.localization.tables.tables import COLUMNS, read_table, to_table, write_table
+from ds3d_tf.setup import load_setup
+
+
+@pytest.fixture
+def setup():
+    return load_setup("demo3")
+
+
+@pytest.fixture
+def table(tmp_path, setup):
+    rng = np.random.default_rng(0)
+    frame = np.sort(rng.integers(1, 40, 500))
+    table = to_table(frame, rng.uniform([-3, -4, 2], [3, 4, 6], (500, 3)), rng.uniform(80, 800, 500), (90, 70), setup)
+    write_table(tmp_path / "rows.csv", table)
+    return read_table(tmp_path / "rows.csv")
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(table_formats, "_ROWS_AT_A_TIME", 130)
+
+
+def test_csv_and_parquet(tmp_path, table, setup):
+    assert table_formats.median_confidence(tmp_path / "rows.csv") == pytest.approx(table["intensity [au]"].median())
+    for name, read in (("a.parquet", pd.read_parquet), ("a.csv", read_table)):
+        table_formats.finish_table(tmp_path / "rows.csv", tmp_path / name, (90, 70), setup, 39)
+        pd.testing.assert_frame_equal(read(tmp_path / name), table)
+    assert not (tmp_path / "rows.csv").exists()
+
+
+@pytest.mark.parametrize("ending", ["hdf5", "h5"])
+def test_picasso(tmp_path, table, setup, ending):
+    table_formats.finish_table(tmp_path / "rows.csv", tmp_path / f"a.{ending}", (90, 70), setup, 39)
+    with h5py.File(tmp_path / f"a.{ending}") as file:
+        assert list(file) == ["locs"]
+        locs = file["locs"][:]
+    assert {"frame", "x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy", "net_gradient", "z", "lpz"} == {
+        *locs.dtype.names
+    }
+    assert locs.dtype["frame"] == np.uint32 and locs.dtype["x"] == np.float32
+    np.testing.assert_array_equal(locs["frame"], table["frame"] - 1)
+    # Picasso: the centre of pixel (row, column) is (y, x) = (row, column); the table: (row + 0.5, column + 0.5).
+    np.testing.assert_allclose(locs["x"], table["x [nm]"] / 110 - 0.5, atol=1e-4)
+    np.testing.assert_allclose(locs["y"], table["y [nm]"] / 110 - 0.5, atol=1e-4)
+    np.testing.assert_allclose(locs["z"], table["z [nm]"], atol=1e-3)
+    assert np.isfinite(np.stack([locs[name] for name in locs.dtype.names])).all() and (locs["lpx"] > 0).all()
+    facts = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    assert {key: facts[key] for key in ("Width", "Height", "Frames", "Pixelsize")} == {
+        "Width": 70,
+        "Height": 90,
+        "Frames": 39,
+        "Pixelsize": 110.0,
+    }
+
+
+def test_an_emitter_in_the_middle_of_a_pixel(tmp_path, setup):
+    """Pixel (row 10, column 20) of a 90×70 frame: its centre is (20 - 35, 10 - 45) pixels from the origin."""
+    table = to_table([1], [[(20 - 35) * 0.11, (10 - 45) * 0.11, 2.5]], [100], (90, 70), setup)
+    locs = table_formats.picasso_rows(table, setup)
+    assert (locs["frame"][0], locs["z"][0]) == (0, pytest.approx(500))
+    assert [locs["x"][0], locs["y"][0]] == pytest.approx([20, 10], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.hdf5"])
+def test_tables_without_rows(tmp_path, setup, name):
+    (tmp_path / "rows.csv").write_text(",".join(COLUMNS) + "\n")
+    assert table_formats.median_confidence(tmp_path / "rows.csv") is None
+    table_formats.finish_table(tmp_path / "rows.csv", tmp_path / name, (9, 9), setup, 3)
+    assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.xlsx"])
+def test_unknown_endings(name):
+    with pytest.raises(InputError, match=r"ends in \.csv, \.h5, \.hdf5, \.parquet"):
+        table_formats.check_table_name(name)
