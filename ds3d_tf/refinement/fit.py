@@ -180,7 +180,9 @@ class _Local:
         moves[:, :per] = change[: count * per].reshape(count, per)
         moves = np.clip(moves, -_MAX_STEP, _MAX_STEP)
         emitters = np.clip(point.emitters + moves, *self.limits)
-        emitters[:, PHOTONS] = np.maximum(emitters[:, PHOTONS], np.maximum(0.2 * point.emitters[:, PHOTONS], MIN_PHOTONS))
+        emitters[:, PHOTONS] = np.maximum(
+            emitters[:, PHOTONS], np.maximum(0.2 * point.emitters[:, PHOTONS], MIN_PHOTONS)
+        )
         return emitters, point.background + change[count * per :], gain
 
     def finished(self, point: _Point) -> Fit:

@@ -10,21 +10,20 @@ import numpy as np
 import scipy.fft
 from scipy.interpolate import CubicSpline
 
-from ds3d_tf.optics.exact import exact_renderer
-from ds3d_tf.optics.renderer import BLUR_HALF_WIDTH_PX
+from ds3d_tf.optics.rendering.exact import BLUR_HALF_WIDTH_PX
+from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
+from ds3d_tf.refinement.image_stack import cut, oversampled_stack, window_sizes
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 # Emitters are looked for a little beyond the depth range: one at its end must be able to find its own optimum.
 Z_MARGIN_UM = 0.15
-CORE_ENERGY, WIDE_ENERGY = 0.985, 1 - 3e-4
-MIN_WINDOW_PX, MAX_WINDOW_PX = 25, 135
+MAX_WINDOW_PX = 135
 _Z_STEP_UM = 0.02
 _RANK_TOLERANCE = 2e-4
-_TAPER_PX = 4
-_PLANES_AT_A_TIME = 16
 # An image sampled at camera pixels holds frequencies up to half a cycle a pixel without aliasing.
 _MAX_BAND_PER_PX = 0.51
 DERIVATIVES = ("image", "x", "y", "z", "blur")
+CURVATURES = ("xx", "yy", "zz", "xy", "xz", "yz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,37 +88,84 @@ class LocalImages:
         """
         return self._evaluate(xyz_um, blur_px, derivatives=True)
 
+    def curvatures(self, xyz_um: np.ndarray, blur_px: np.ndarray) -> np.ndarray:
+        """Return the second derivatives of images of one photon with respect to the position.
+
+        Args:
+            xyz_um: float ``[E, 3]`` (x, y, z), µm; z is held inside the table's range.
+            blur_px: float ``[E]``, standard deviation of the Gaussian blur, camera pixels.
+
+        Returns:
+            float32 ``[E, 6, W, W]`` in the order of ``CURVATURES``, photons/µm².
+        """
+        shape = (len(xyz_um), 6, self._spectrum_shape[0], self._spectrum_shape[1])
+        spectra = np.empty(shape, np.complex64)
+        z_um = np.clip(xyz_um[:, 2], *self.z_range_um)
+        shift = self._shift(xyz_um, blur_px)[0]
+        turn_x, turn_y = self._turns()
+        image = self._spectra_of(self.coefficients(z_um)) * shift
+        slope = self._spectra_of(self.slopes(z_um)) * shift
+        spectra[:, 0] = image * turn_x**2
+        spectra[:, 1] = image * turn_y**2
+        spectra[:, 2] = self._spectra_of(self.slopes.derivative()(z_um)) * shift
+        spectra[:, 3] = image * (turn_x * turn_y)
+        spectra[:, 4] = slope * turn_x
+        spectra[:, 5] = slope * turn_y
+        return self._transformed(spectra)
+
     def _evaluate(self, xyz_um: np.ndarray, blur_px: np.ndarray, derivatives: bool) -> np.ndarray:
-        count, size = len(xyz_um), self.window_px * self.oversampling
+        count = len(xyz_um)
         if not count:
             return np.zeros((0, 5 if derivatives else 1, self.window_px, self.window_px), np.float32)
         z_um = np.clip(xyz_um[:, 2], *self.z_range_um)
-        shape = (count, size, size // 2 + 1)
-        centred = self._spectra_of(self.coefficients(z_um)).reshape(shape)
-        frequency_y = np.fft.fftfreq(size, 1 / self.oversampling)
-        frequency_x = np.fft.rfftfreq(size, 1 / self.oversampling)
-        position_px = xyz_um[:, 1::-1] * self.pixels_per_um
-        offset_px = position_px - np.rint(position_px)
-        down, down_slope = _transfer(frequency_y, offset_px[:, 0], blur_px)
-        across, across_slope = _transfer(frequency_x, offset_px[:, 1], blur_px)
-        result = np.empty((count, 5 if derivatives else 1, *shape[1:]), np.complex64)
-        shift = down[:, :, None] * across[:, None, :]
-        np.multiply(centred, shift, out=result[:, 0])
+        centred = self._spectra_of(self.coefficients(z_um))
+        shift, blurring = self._shift(xyz_um, blur_px)
+        spectra = np.empty((count, 5 if derivatives else 1, *self._spectrum_shape), np.complex64)
+        np.multiply(centred, shift, out=spectra[:, 0])
         if derivatives:
-            turn = (-2j * np.pi * self.pixels_per_um * frequency_x).astype(np.complex64)
-            np.multiply(result[:, 0], turn, out=result[:, 1])
-            turn = (-2j * np.pi * self.pixels_per_um * frequency_y).astype(np.complex64)
-            np.multiply(result[:, 0], turn[:, None], out=result[:, 2])
-            np.multiply(self._spectra_of(self.slopes(z_um)).reshape(shape), shift, out=result[:, 3])
-            shift = down_slope[:, :, None] * across[:, None, :]
-            shift += down[:, :, None] * across_slope[:, None, :]
-            np.multiply(centred, shift, out=result[:, 4])
-        images = scipy.fft.irfft2(result, s=(size, size), overwrite_x=True)
+            for place, turn in zip((1, 2), self._turns(), strict=True):
+                np.multiply(spectra[:, 0], turn, out=spectra[:, place])
+            np.multiply(self._spectra_of(self.slopes(z_um)), shift, out=spectra[:, 3])
+            np.multiply(centred, blurring, out=spectra[:, 4])
+        return self._transformed(spectra)
+
+    @property
+    def _samples(self) -> int:
+        return self.window_px * self.oversampling
+
+    @property
+    def _spectrum_shape(self) -> tuple[int, int]:
+        return self._samples, self._samples // 2 + 1
+
+    def _frequencies(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frequencies along x ``[K / 2 + 1]`` and y ``[K]``, cycles a camera pixel."""
+        spacing = 1 / self.oversampling
+        return np.fft.rfftfreq(self._samples, spacing), np.fft.fftfreq(self._samples, spacing)
+
+    def _turns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a derivative in x, and one in y, multiplies a spectrum by: complex64, 1/µm."""
+        along_x, along_y = (-2j * np.pi * self.pixels_per_um * f for f in self._frequencies())
+        return along_x.astype(np.complex64), along_y.astype(np.complex64)[:, None]
+
+    def _shift(self, xyz_um: np.ndarray, blur_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the transfer of each emitter's sub-pixel shift and blur, and its derivative in the blur."""
+        position_px = xyz_um[:, :2] * self.pixels_per_um
+        offset_px = position_px - np.rint(position_px)
+        along_x, along_y = self._frequencies()
+        across, across_slope = _transfer(along_x, offset_px[:, 0], blur_px)
+        down, down_slope = _transfer(along_y, offset_px[:, 1], blur_px)
+        slope = down_slope[:, :, None] * across[:, None, :]
+        slope += down[:, :, None] * across_slope[:, None, :]
+        return down[:, :, None] * across[:, None, :], slope
+
+    def _transformed(self, spectra: np.ndarray) -> np.ndarray:
+        images = scipy.fft.irfft2(spectra, s=(self._samples, self._samples), overwrite_x=True)
         return images[:, :, :: self.oversampling, :: self.oversampling]
 
     def _spectra_of(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return complex64 ``[E, K]`` from ``[E, R]``."""
-        return (coefficients.astype(np.float32) @ self.spectra).view(np.complex64)
+        """Return complex64 ``[E, K, K / 2 + 1]`` from ``[E, R]``."""
+        values = (coefficients.astype(np.float32) @ self.spectra).view(np.complex64)
+        return values.reshape(len(values), *self._spectrum_shape)
 
 
 def _transfer(frequency: np.ndarray, offset_px: np.ndarray, blur_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,9 +216,7 @@ def image_model(optics: OpticsSection, volume: VolumeSection, mask: np.ndarray) 
 
 
 @lru_cache(maxsize=4)
-def _cached(
-    optics: OpticsSection, volume: VolumeSection, mask_bytes: bytes, mask_shape: tuple[int, int]
-) -> ImageModel:
+def _cached(optics: OpticsSection, volume: VolumeSection, mask_bytes: bytes, mask_shape: tuple[int, int]) -> ImageModel:
     mask = np.frombuffer(mask_bytes).reshape(mask_shape)
     grids = exact_renderer(optics, volume, mask).grids
     z_range_um = (volume.z_min_um - Z_MARGIN_UM, volume.z_max_um + Z_MARGIN_UM)
@@ -183,10 +227,10 @@ def _cached(
         edge = min(edge, optics.n_water)
     oversampling = max(1, math.ceil(2 * edge / optics.wavelength_um * optics.pixel_um / _MAX_BAND_PER_PX))
     pixels_per_um = float(np.diff(grids.lateral_rad_per_um).mean() * grids.fft_size / (2 * math.pi))
-    stack = _oversampled_stack(optics, volume, mask, z_um, largest, oversampling, pixels_per_um)
+    stack = oversampled_stack(optics, volume, mask, z_um, largest, oversampling, pixels_per_um)
     core, wide = (
-        _local_images(_cut(stack, size, oversampling, size < grids.fft_size), z_um, size, oversampling, pixels_per_um)
-        for size in _windows(stack[:, ::oversampling, ::oversampling])
+        _local_images(cut(stack, size, oversampling, size < grids.fft_size), z_um, size, oversampling, pixels_per_um)
+        for size in window_sizes(stack[:, ::oversampling, ::oversampling])
     )
     return ImageModel(core, wide)
 
@@ -214,54 +258,3 @@ def _local_images(
         coefficients=table,
         slopes=table.derivative(),
     )
-
-
-def _oversampled_stack(
-    optics: OpticsSection,
-    volume: VolumeSection,
-    mask: np.ndarray,
-    z_um: np.ndarray,
-    size_px: int,
-    oversampling: int,
-    pixels_per_um: float,
-) -> np.ndarray:
-    """Return float32 ``[Z, q size, q size]``: images at x = y = 0 sampled q times a pixel, unblurred."""
-    stack = volume.model_copy(update={"height_px": size_px, "width_px": size_px})
-    renderer = exact_renderer(optics, stack, mask)
-    result = np.empty((len(z_um), size_px, oversampling, size_px, oversampling), np.float32)
-    for row in range(oversampling):
-        for column in range(oversampling):
-            for begin in range(0, len(z_um), _PLANES_AT_A_TIME):
-                z = z_um[begin : begin + _PLANES_AT_A_TIME]
-                y, x = (0 * z - shift / (oversampling * pixels_per_um) for shift in (row, column))
-                images = renderer.psf(np.stack([x, y, z], axis=1), np.ones(len(z))).numpy()
-                result[begin : begin + len(z), :, row, :, column] = images
-    return result.reshape(len(z_um), size_px * oversampling, size_px * oversampling)
-
-
-def _windows(stack: np.ndarray) -> tuple[int, int]:
-    """Return the sizes of the two windows: the smallest good odd ones with enough of Σ h² at every depth."""
-    largest = stack.shape[1]
-    away = np.abs(np.arange(largest) - largest // 2)
-    ring = np.maximum(away[:, None], away).ravel()
-    energy = np.stack([np.bincount(ring, plane.ravel().astype(np.float64) ** 2) for plane in stack])
-    inside = (np.cumsum(energy, axis=1) / energy.sum(axis=1, keepdims=True)).min(axis=0)
-    sizes = []
-    for wanted in (CORE_ENERGY, WIDE_ENERGY):
-        least = max(2 * (int(np.argmax(inside >= wanted)) + _TAPER_PX) + 1, MIN_WINDOW_PX)
-        good = [n for n in range(least, largest) if n % 2 and scipy.fft.next_fast_len(n, real=True) == n]
-        sizes.append(good[0] if good else largest)
-    return sizes[0], sizes[1]
-
-
-def _cut(stack: np.ndarray, window_px: int, oversampling: int, fade: bool) -> np.ndarray:
-    """Return the stack's middle, fading to 0 over the last pixels, so that a shifted image does not ring."""
-    largest = stack.shape[1] // oversampling
-    middle = slice((largest // 2 - window_px // 2) * oversampling, (largest // 2 + window_px // 2 + 1) * oversampling)
-    stack = stack[:, middle, middle]
-    if not fade:
-        return stack
-    samples = np.arange(window_px * oversampling) / oversampling - window_px // 2
-    beyond = np.abs(samples) - (window_px // 2 - _TAPER_PX)
-    taper = np.cos(np.pi / 2 * np.clip(beyond / (_TAPER_PX + 1), 0, 1)) ** 2
-    return stack * (taper[:, None] * taper).astype(np.float32)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.refinement.fit import Fit, evaluate, normal_equations, refit
+from ds3d_tf.refinement.fit import Fit, normal_equations, refit
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
+from ds3d_tf.refinement.split import splits
 
 # A molecule's neighbours, which move along when it is changed: at most so many, and so near.
 _MAX_NEIGHBOURS = 6
@@ -209,42 +210,44 @@ def window_chi2(scene: Scene, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     return chi2, spread
 
 
-def explain(
-    scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_rounds: int, max_tries: int
-) -> Fit:
-    """Return the best explanation found of a frame.
+def split_emitters(scene: Scene, fit: Fit, rules: Rules, min_gain: float, max_count: int) -> Fit:
+    """Return a fit in which emitters that look like two are two, each kept if it earns its place."""
+    promised = splits(scene, fit)
+    order = np.argsort(-promised.gain, kind="stable")[:max_count]
+    places = [(fit.emitters[k].copy(), promised.half_um[k]) for k in order if promised.gain[k] >= min_gain]
+    for emitter, half in places:
+        index = int(np.argmin(np.sum((fit.emitters[:, :3] - emitter[:3]) ** 2, axis=1)))
+        pair = np.repeat(fit.emitters[index][None], 2, axis=0)
+        pair[:, :3] += np.stack([half, -half])
+        pair[:, PHOTONS] /= 2
+        pair[:, BLUR] = scene.blur_px
+        around = neighbours(fit, emitter[:3], but=index)
+        around = around - (around > index)
+        trial = with_emitters(scene, without_emitters(scene, fit, np.array([index])), pair)
+        count = len(trial.emitters)
+        trial = refit(scene, trial, np.concatenate([around, [count - 2, count - 1]]), max_steps=8)
+        if rules.score(trial) > rules.score(fit):
+            fit = trial
+    return fit
 
-    Args:
-        scene: the frame.
-        start: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels), proposed emitters.
-        empty: the scene without emitters.
-        rules: thresholds and templates.
-        max_rounds: rounds of the search at most.
-        max_tries: emitters taken away and re-seeded at most, times the square root of their number.
+
+def search_deeper(scene: Scene, fit: Fit, rules: Rules, snr: float) -> Fit:
+    """Return the better of a fit and what it becomes with all of the residual's fainter peaks, fitted and pruned.
+
+    A missing emitter bends its neighbours until little of it is left in the residual: only a joint fit tells.
     """
-    fit = with_emitters(scene, empty, start)
-    fit = refit(scene, fit, max_steps=10)
-    for _ in range(max_rounds):
-        fit = prune(scene, fit, rules)
-        fit, added = add_candidates(scene, fit, rules, max_count=8 + len(fit.emitters) // 2)
-        if not added:
-            break
-        fit = refit(scene, fit, max_steps=6)
-    fit = prune(scene, fit, rules)
-    tried: list[np.ndarray] = []
-    for _ in range(max_tries):
-        sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
-        order = np.argsort(-suspicion(scene, fit, sigma), kind="stable")
-        new = [k for k in order if not any(np.abs(fit.emitters[k, :3] - t).max() < 0.03 for t in tried)]
-        if not new:
-            break
-        tried.append(fit.emitters[new[0], :3])
-        better = reseed(scene, fit, new[0], rules)
-        if better is not fit:
-            fit = better
-    fit = refit(scene, fit, max_steps=6)
-    fit = prune(scene, fit, rules)
-    return refit(scene, fit, max_steps=6, tolerance=0.02)
+    ratio, denominator = signal_to_noise(scene, fit, rules.table)
+    count = 4 + len(fit.emitters) // 3
+    found = candidates(scene, rules.table, ratio, denominator, snr, max_count=count, distance_px=_PEAK_DISTANCE_PX)
+    if not len(found.emitters):
+        return fit
+    trial = refit(scene, with_emitters(scene, fit, found.emitters), max_steps=5)
+    strength = strengths(scene, trial)
+    trial = refit(scene, without_emitters(scene, trial, np.flatnonzero(strength < rules.gain)), max_steps=4)
+    return trial if rules.score(trial) > rules.score(fit) else fit
 
 
-__all__ = ["Rules", "explain", "evaluate"]
+def strengths(scene: Scene, fit: Fit) -> np.ndarray:
+    """Return about what each emitter gains in log-likelihood: half its squared photons over their variance, ``[E]``."""
+    variance = np.maximum(covariance(scene, fit)[:, PHOTONS, PHOTONS], 1e-30)
+    return np.asarray(fit.emitters[:, PHOTONS] ** 2 / variance / 2)

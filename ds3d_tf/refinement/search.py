@@ -58,7 +58,7 @@ def templates(model: ImageModel, shape: tuple[int, int], blur_px: float) -> Temp
     images = model.core
     z_um = _depths(images, blur_px)
     planes = images.images(np.stack([0 * z_um, 0 * z_um, z_um], axis=1), np.full(len(z_um), blur_px))
-    size = tuple(scipy.fft.next_fast_len(n + images.half_px, real=True) for n in shape)
+    size = tuple(scipy.fft.next_fast_len(max(n + images.half_px, images.window_px), real=True) for n in shape)
     parts = [_compressed(values, size) for values in (planes, planes**2)]
     return Templates(z_um, (size[0], size[1]), *parts[0], *parts[1])
 
