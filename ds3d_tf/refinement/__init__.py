@@ -4,10 +4,10 @@ from ds3d_tf.common.faces import lazy_names
 
 _HOMES = {
     "CameraNoise": "noise",
-    "ImageModel": "image_model",
+    "ImageModel": "images",
     "RefinedLocalizations": "refined",
-    "image_model": "image_model",
-    "refine": "refine",
+    "image_model": "images",
+    "refine": "frames",
 }
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -82,16 +82,17 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
         if rules.score(fit) < before + 1:
             break
     tried: list[np.ndarray] = []
+    order = np.zeros(0, np.int64)
+    seen: Fit | None = None
     for _ in range(max_tries):
-        sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
-        order = np.argsort(-suspicion(scene, fit, sigma), kind="stable")
+        if seen is not fit:
+            sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
+            order, seen = np.argsort(-suspicion(scene, fit, sigma), kind="stable"), fit
         new = [k for k in order if not any(np.abs(fit.emitters[k, :3] - t).max() < 0.03 for t in tried)]
         if not new:
             break
         tried.append(fit.emitters[new[0], :3])
-        better = reseed(scene, fit, new[0], rules)
-        if better is not fit:
-            fit = better
+        fit = reseed(scene, fit, new[0], rules)
     fit = refit(scene, fit, max_steps=6)
     fit = prune(scene, fit, rules)
     return refit(scene, fit, max_steps=6, tolerance=0.02)

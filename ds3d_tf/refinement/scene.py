@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds3d_tf.refinement.background import SplineBackground, spline_background
-from ds3d_tf.refinement.image_model import ImageModel, LocalImages
+from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.noise import MeasuredFrame
 
 X, Y, Z, PHOTONS, BLUR = range(5)

@@ -10,7 +10,7 @@ import scipy.fft
 from scipy.ndimage import maximum_filter
 
 from ds3d_tf.refinement.fit import Fit
-from ds3d_tf.refinement.image_model import ImageModel, LocalImages
+from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.scene import Scene
 
 # Neighbouring templates are at most this unlike: 1 - cosine of the angle between them.

@@ -12,7 +12,7 @@ from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.refinement.explain import explain
 from ds3d_tf.refinement.fit import Fit, empty_fit
-from ds3d_tf.refinement.image_model import ImageModel, image_model
+from ds3d_tf.refinement.images import ImageModel, image_model
 from ds3d_tf.refinement.moves import Rules, covariance, strengths, window_chi2
 from ds3d_tf.refinement.noise import CameraNoise
 from ds3d_tf.refinement.refined import RefinedLocalizations
