@@ -37,7 +37,7 @@ class SplineBackground:
         """Return the surface: float32 ``[H, W]``, photoelectrons.
 
         Args:
-            coefficients: float ``[P Q]``, photoelectrons.
+            coefficients: float ``[P Q]``, photoelectrons a pixel.
         """
         c = coefficients.reshape(self.shape).astype(np.float32)
         return (self.rows.T @ c) @ self.columns

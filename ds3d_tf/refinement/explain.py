@@ -92,7 +92,7 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
         if not new:
             break
         tried.append(fit.emitters[new[0], :3])
-        fit = reseed(scene, fit, new[0], rules)
+        fit = reseed(scene, fit, int(new[0]), rules)
     fit = refit(scene, fit, max_steps=6)
     fit = prune(scene, fit, rules)
     return refit(scene, fit, max_steps=6, tolerance=0.02)

@@ -22,8 +22,8 @@ class Fit:
 
     Attributes:
         emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
-        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons.
-        mean: float32 ``[H, W]``, expected photoelectrons.
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
+        mean: float32 ``[H, W]``, expected photoelectrons a pixel.
         tails: float32 ``[H, W]``, what the emitters' wide images add to their core images, photoelectrons.
         value: log-likelihood less the penalties, no unit.
     """
@@ -49,7 +49,7 @@ def evaluate(scene: Scene, emitters: np.ndarray, background: np.ndarray) -> Fit:
     Args:
         scene: the frame.
         emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
-        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons.
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
     """
     core = scene.light(scene.model.core, emitters)
     tails = scene.light(scene.model.wide, emitters) - core
@@ -209,10 +209,10 @@ def normal_equations(
     Args:
         scene: the frame.
         emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
-        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons.
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
         derivatives: float32 ``[E, 5, W, W]`` of the emitters' images on their core windows, as
             :meth:`ds3d_tf.refinement.images.LocalImages.derivatives` returns them (per photon).
-        mean: float32 ``[H, W]``, expected photoelectrons.
+        mean: float32 ``[H, W]``, expected photoelectrons a pixel.
     """
     per = 5 if scene.fit_blur else 4
     count, (height, width) = len(emitters), scene.shape
@@ -227,14 +227,14 @@ def normal_equations(
         for place, source in enumerate(order):
             image = derivatives[index, source, inner_rows, inner_columns]
             jacobian[index, place, rows, columns] = image if source == 0 else photons * image
-    jacobian = jacobian.reshape(count * per, height, width)
-    weighted = jacobian * weights
-    flat, spline_count = jacobian.reshape(count * per, height * width), background.size
+    images = jacobian.reshape(count * per, height, width)
+    weighted = images * weights
+    flat, spline_count = images.reshape(count * per, height * width), background.size
     size = count * per + spline_count
     information = np.empty((size, size))
     if count:
         # A symmetric product takes half the time of a general one; BLAS sees the rows as columns.
-        scaled = (jacobian * np.sqrt(weights)).reshape(count * per, height * width)
+        scaled = (images * np.sqrt(weights)).reshape(count * per, height * width)
         upper = ssyrk(1.0, scaled.T, trans=1)
         information[: count * per, : count * per] = upper + np.triu(upper, 1).T
     cross = scene.spline.projected(weighted)

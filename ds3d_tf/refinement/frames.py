@@ -35,7 +35,7 @@ def refine(
     *,
     noise: CameraNoise | None = None,
     min_gain: float = MIN_GAIN,
-    max_tries: int = 12,
+    max_tries: int = 4,
 ) -> RefinedLocalizations:
     """Return the emitters of frames by joint maximum likelihood: moved, added and removed until noise is left.
 

@@ -38,14 +38,26 @@ class Rules:
 
 
 def with_emitters(scene: Scene, fit: Fit, new: np.ndarray) -> Fit:
-    """Return a fit with further emitters, float64 ``[N, 5]`` (x, y, z in µm, photons, blur in pixels)."""
+    """Return a fit with further emitters, not yet refitted.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+        new: float64 ``[N, 5]`` (x, y, z in µm, photons, blur in pixels).
+    """
     light = scene.light(scene.model.wide, new)
     core = scene.light(scene.model.core, new)
     return _changed(scene, fit, np.concatenate([fit.emitters, new]), fit.mean + light, fit.tails + light - core)
 
 
 def without_emitters(scene: Scene, fit: Fit, gone: np.ndarray) -> Fit:
-    """Return a fit without some emitters, int ``[N]`` (indices)."""
+    """Return a fit without some emitters, not yet refitted.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+        gone: int ``[N]``, indices of the emitters.
+    """
     light = scene.light(scene.model.wide, fit.emitters[gone])
     core = scene.light(scene.model.core, fit.emitters[gone])
     kept = np.delete(fit.emitters, gone, axis=0)

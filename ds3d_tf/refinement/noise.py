@@ -103,7 +103,7 @@ class MeasuredFrame:
         """Return the variance of every pixel, mean + extra variance: float32 ``[H, W]``, photoelectrons squared.
 
         Args:
-            mean: float32 ``[H, W]``, expected photoelectrons.
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
         """
         return np.maximum(mean + self.extra_variance, MIN_VARIANCE)
 
@@ -113,7 +113,7 @@ class MeasuredFrame:
         d + σ² ~ Poisson(µ + σ²) (Huang et al., Nature Methods 10, 653, 2013), relative to that of µ = d.
 
         Args:
-            mean: float32 ``[H, W]``, expected photoelectrons.
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
         """
         return float(np.sum(self.log_likelihoods(mean), dtype=np.float64))
 
@@ -121,7 +121,7 @@ class MeasuredFrame:
         """Return what each pixel adds to :meth:`log_likelihood`: float32 ``[H, W]``, no unit.
 
         Args:
-            mean: float32 ``[H, W]``, expected photoelectrons.
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
         """
         expected = self.variance(mean)
         seen = self.data + self.extra_variance
@@ -135,6 +135,6 @@ class MeasuredFrame:
         """Return residuals over their standard deviation: float32 ``[H, W]``, no unit; 0 where not valid.
 
         Args:
-            mean: float32 ``[H, W]``, expected photoelectrons.
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
         """
         return self.valid * (self.data - mean) / np.sqrt(self.variance(mean))

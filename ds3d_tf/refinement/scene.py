@@ -31,7 +31,7 @@ class Scene:
         blur_range_px: smallest and largest blur, camera pixels.
         fit_blur: whether each emitter's blur is fitted, with the range as its prior, or its middle taken.
         bending: standard deviation of the background's second differences, photoelectrons.
-        outside: float32 ``[H, W]``, light of emitters that are not fitted here, photoelectrons.
+        outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel.
     """
 
     frame: MeasuredFrame
@@ -136,7 +136,7 @@ def make_scene(
         centre_px: (row, column) of the pixel whose centre is x = y = 0.
         blur_range_px: smallest and largest blur, camera pixels.
         fit_blur: whether blurs are fitted; None: where their range is not narrow.
-        outside: float32 ``[H, W]``, light of emitters that are not fitted here, photoelectrons; None: none.
+        outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel; None: none.
     """
     height, width = frame.data.shape
     used = frame.data[frame.valid > 0]
