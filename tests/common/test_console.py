@@ -11,9 +11,11 @@ import time
 COMMAND = """
 from typing import Annotated
 import typer
-from ds3d_tf.common import InputError, console
+from ds3d_tf.cli.options import as_command
+from ds3d_tf.common import InputError
+from ds3d_tf.common.options import Option
 
-def main(kind: Annotated[str, typer.Option(help="What to do.")] = "nothing") -> None:
+def main(kind: Annotated[str, Option("--kind", "What to do.")] = "nothing") -> None:
     \"\"\"Test command.\"\"\"
     if kind == "mistake":
         raise InputError("frames.tif: not a TIFF file")
@@ -28,7 +30,9 @@ def main(kind: Annotated[str, typer.Option(help="What to do.")] = "nothing") -> 
         time.sleep(60)
 
 if __name__ == "__main__":
-    console.command(main)
+    program = typer.Typer(pretty_exceptions_enable=False)
+    program.command()(as_command(main))
+    program()
 """
 
 
