@@ -94,13 +94,14 @@ def psf_basis(
     spectra, sharp = _cropped(spectra, periods, sharpest_sigma_px, tolerance)
 
     norms = np.sqrt(sum(np.sum(part**2, axis=(1, 2)) for part in sharp))
-    vectors = [_main_directions(sharp[:1], norms, tolerance)]
+    groups = [sharp[:1], *(sharp[1 + 2 * number : 3 + 2 * number] for number in range(len(sharp) // 2))]
+    directions = _main_directions(groups, norms, tolerance)
+    vectors = [directions[0]]
     basis = [np.tensordot(vectors[0] / norms[:, None], spectra[0], axes=(0, 0))]
     folded_by, quarters = [(0, 0)] * len(basis[0]), [0] * len(basis[0])
-    for number, fold in enumerate(folds(fineness)):
-        pair = slice(1 + 2 * number, 3 + 2 * number)
-        own = _main_directions(sharp[pair], norms, tolerance / 2)
-        there, back = (np.tensordot(own / norms[:, None], part, axes=(0, 0)) for part in spectra[pair])
+    for number, (fold, own) in enumerate(zip(folds(fineness), directions[1:], strict=True)):
+        pair = spectra[1 + 2 * number : 3 + 2 * number]
+        there, back = (np.tensordot(own / norms[:, None], part, axes=(0, 0)) for part in pair)
         # exp(-iθ) there + exp(iθ) back, with cos θ and, a quarter turn later, sin θ as factors
         vectors += [own, own]
         basis += [there + back, 1j * (back - there)]
@@ -158,15 +159,27 @@ def _spectra(images: np.ndarray, periods: tuple[int, int], fineness: int) -> lis
     return [folded_orders(whole, periods, fold) for fold in wanted]
 
 
-def _main_directions(sharp: list[np.ndarray], norms: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return ``[Z, R]``: the fewest combinations of heights whose spectra span those given, but for the tolerance."""
-    relative = np.concatenate([part.reshape(len(norms), -1) for part in sharp], axis=1) / norms[:, None]
-    _, vectors = np.linalg.eigh(relative @ relative.T)
-    vectors = vectors[:, ::-1]
-    caught = np.cumsum((vectors * (relative @ (relative.T @ vectors))).clip(0), axis=1)
-    missed = np.sum(relative**2, axis=1, keepdims=True) - np.pad(caught, [(0, 0), (1, 0)])
-    rank = int(np.argmax(missed.max(axis=0) <= tolerance**2))
-    return vectors[:, :rank]
+def _main_directions(groups: list[list[np.ndarray]], norms: np.ndarray, tolerance: float) -> list[np.ndarray]:
+    """Return for each group ``[Z, R]``: the fewest combinations of heights that span all spectra but for the tolerance.
+
+    The first group costs one spectrum a combination, the others two.
+    """
+    gram_vectors, caught, worth = [], [], []
+    missed = np.zeros(len(norms))
+    for number, group in enumerate(groups):
+        relative = np.concatenate([part.reshape(len(norms), -1) for part in group], axis=1) / norms[:, None]
+        values, vectors = np.linalg.eigh(relative @ relative.T)
+        vectors = vectors[:, ::-1]
+        gram_vectors.append(vectors)
+        caught.append((vectors * (relative @ (relative.T @ vectors))).clip(0))
+        worth.append(values[::-1] / (1 if number == 0 else 2))
+        missed += np.sum(relative**2, axis=1)
+    ranks = [0] * len(groups)
+    while missed.max() > tolerance**2:
+        best = max(range(len(groups)), key=lambda number: worth[number][ranks[number]])
+        missed = missed - caught[best][:, ranks[best]]
+        ranks[best] += 1
+    return [vectors[:, :rank] for vectors, rank in zip(gram_vectors, ranks, strict=True)]
 
 
 def _chebyshev(count: int, low: float, high: float) -> np.ndarray:
