@@ -170,7 +170,7 @@ class FastRenderer:
         return [tf.debugging.Assert(inside, [message])]
 
     def _coefficients(self, xyz_um: tf.Tensor) -> tf.Tensor:
-        """Return ``[E, R]``: the table of coefficients, interpolated by cubics, times what a large pixel makes of them."""
+        """Return ``[E, R]``: the table of coefficients, interpolated by cubics, times the factors of large pixels."""
         basis = self._basis
         place = (tf.cast(xyz_um[:, 2], tf.float32) - basis.z_low_um) / basis.z_step_um
         left = tf.clip_by_value(tf.floor(place), 1.0, len(basis.coefficients) - 3.0)

@@ -13,6 +13,8 @@ from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 _TAPER_PX = 16
 _PLANES_AT_A_TIME = 8
+# Folded orders make the error depend on the place inside a pixel, so a check of a few places may miss the worst.
+_UNDERSAMPLED_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class PsfBasis:
         z_step_um: height between its rows, µm.
         coefficients: float32 ``[T, R]``, no unit.
         folded_by: int ``[R, 2]``, a (rows, columns): for an emitter at x, y pixels the coefficient of a spectrum is to be
-            multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)), no unit; 0 if the camera's pixels are small enough.
+            multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)), no unit; 0 if the camera's pixels are small.
         quarter_turns: int ``[R]``, see ``folded_by``, no unit.
         spectra: complex64 ``[R, 2 Ky + 1, Kx + 1]``, photons.
         periods_px: (rows, columns), camera pixels.
@@ -71,6 +73,8 @@ def psf_basis(
     """
     grids = exact_renderer(optics, volume, mask).grids
     fineness = samples_per_pixel(grids)
+    if fineness > 1:
+        tolerance *= _UNDERSAMPLED_SHARE
     periods, windows = zip(
         *(_period(size, margin_px, grids.fft_size, fineness) for size in (volume.height_px, volume.width_px)),
         strict=True,

@@ -3,8 +3,8 @@
 The intensity of a point spread function holds no detail finer than λ/2NA; a camera whose pixel is larger than half of
 that undersamples it. In the spectrum, frequencies beyond half a cycle a pixel are folded back: an order q of the
 sampled image that repeats every P pixels is the sum of the light's orders q + aP over whole numbers a. For an emitter
-that moves by x pixels these turn by exp(-2πi (q + aP) x / P) = exp(-2πi q x / P) · exp(-2πi a x): the phase of the order
-q itself, and a factor that depends on the place inside the pixel only and is the same for all orders.
+that moves by x pixels these turn by exp(-2πi (q + aP) x / P) = exp(-2πi q x / P) · exp(-2πi a x): the phase of order q
+itself, and a factor that depends on the place inside the pixel only and is the same for all orders.
 """
 
 from __future__ import annotations
