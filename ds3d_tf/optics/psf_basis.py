@@ -29,7 +29,7 @@ class PsfBasis:
         z_step_um: height between its rows, µm.
         coefficients: float32 ``[T, R]``, no unit.
         folded_by: int ``[R, 2]``, a (rows, columns): for an emitter at x, y pixels the coefficient of a spectrum is to be
-            multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)), no unit; 0 if the camera's pixels are small.
+            multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)); 0 where pixels are small.
         quarter_turns: int ``[R]``, see ``folded_by``, no unit.
         spectra: complex64 ``[R, 2 Ky + 1, Kx + 1]``, photons.
         periods_px: (rows, columns), camera pixels.
