@@ -28,7 +28,7 @@ class PsfBasis:
         z_low_um: height of the first row of ``coefficients``, µm.
         z_step_um: height between its rows, µm.
         coefficients: float32 ``[T, R]``, no unit.
-        folded_by: int ``[R, 2]``, a (rows, columns): for an emitter at x, y pixels the coefficient of a spectrum is to be
+        folded_by: int ``[R, 2]``, a (rows, columns): for an emitter at x, y pixels a spectrum's coefficient is to be
             multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)); 0 where pixels are small.
         quarter_turns: int ``[R]``, see ``folded_by``, no unit.
         spectra: complex64 ``[R, 2 Ky + 1, Kx + 1]``, photons.
