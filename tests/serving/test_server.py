@@ -1,8 +1,7 @@
-"""tools/serve.py over real sockets: TensorFlow Serving's interfaces, refusals, many clients at once."""
+"""`ds3d serve` over real sockets: TensorFlow Serving's interfaces, refusals, many clients at once."""
 
 import http.client
 import json
-import os
 import shutil
 import threading
 import time
@@ -206,10 +205,10 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
     assert models.refresh() == [] and models.model("m").version == 2
 
 
-def test_many_clients_at_once(server, capsys):
-    """A short run; DS3D_HEAVY=1 asks for 64 clients and a minute."""
-    heavy = bool(os.environ.get("DS3D_HEAVY"))
-    clients, seconds = (64, 60.0) if heavy else (16, 1.5)
+@pytest.mark.parametrize(
+    ("clients", "seconds"), [(16, 1.5), pytest.param(64, 60.0, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_many_clients_at_once(server, capsys, clients, seconds):
     frames = np.full((4, 40, 40), 5, np.float32)
     frames[:, 8, 9] += 350
     latencies, errors = [[] for _ in range(clients)], []

@@ -1,4 +1,4 @@
-"""A search as it runs: made, announced, worked at, finished."""
+"""The steps of a search: make it, work on its trials, announce each result, write the outcome."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
     """Print one line for a trial that has ended."""
     values = ", ".join(f"{field.partition('.')[2]} {value}" for field, value in outcome["values"].items())
     if outcome["status"] == "completed":
-        result = f"{OBJECTIVES[plan.objective]} {outcome['figures'][plan.objective]:.4g}"
+        result = f"{OBJECTIVES[plan.objective]} {outcome['metrics'][plan.objective]:.4g}"
     else:
         result = f"failed: {outcome['reason']}"
     line = f"trial {int(outcome['trial'])}  {result}  ({values})  {outcome['seconds']:.0f} s"
@@ -72,11 +72,11 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
 
 
 def finish(out: Path, plan: SearchPlan) -> Tuned:
-    """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
+    """Write table, plot and best setup of a search, delete what only an unfinished search needs, and return it."""
     from ds3d_tf.training.search.search import RUN_FOLDER, TRIALS_FOLDER, read_outcomes
 
     outcomes = read_outcomes(out)
-    write_outcome(out, plan, outcomes, figure=True)
+    write_outcome(out, plan, outcomes, plot=True)
     for name in (CHECKPOINT_FILE, BEST_JACCARD_FILE):
         for path in (out / TRIALS_FOLDER).glob(f"trial_*/{RUN_FOLDER}/{name}"):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Runs that start from an earlier network, with frozen and fresh layers."""
+"""Runs that start from an earlier network, with frozen and re-initialised layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FROZEN = ("frame_norm", "features_*")
 @pytest.fixture(scope="module")
 def quick(quick_fit):
     """Runs without what follows the training."""
-    quick_fit.setattr("ds3d_tf.export.finish_run.finish_run", lambda *arguments: {})
+    quick_fit.setattr(importlib.import_module("ds3d_tf.export.finish_run"), "finish_run", lambda *arguments: {})
 
 
 @pytest.fixture(scope="module")
@@ -106,15 +106,15 @@ def test_fresh_layers_begin_anew(source, tiny):
     ("changes", "message"),
     [
         ({"learning.filters": 8}, r"weights .* do not fit: features_1 3×3×1×4 there, 3×3×1×8 here"),
-        ({"volume.depth_voxels": 6}, r"depth_1 3×3×4×5 there, 3×3×4×6 here.*--fresh 'depth_\*'"),
+        ({"volume.depth_voxels": 6}, r"depth_1 3×3×4×5 there, 3×3×4×6 here.*fresh 'depth_\*'"),
         ({"learning.max_dilation": 16}, r"learning.max_dilation do not fit: features_5 1 there, 8 here"),
         ({"learning.scaling_factor": 100.0}, r"learning.scaling_factor do not fit: 800 there, 100 here"),
-        ({"resuming.frozen_layers": ("feature_1",)}, r"--freeze feature_1: no layer .* did you mean `features_1`\?"),
+        ({"resuming.frozen_layers": ("feature_1",)}, r"freeze feature_1: no layer .* did you mean `features_1`\?"),
         ({"resuming.frozen_layers": ("conv*",)}, r"the layers are frame_norm, features_1, .*, depth_3, voxels"),
         ({"resuming.frozen_layers": ("*",)}, "nothing is left to learn"),
-        ({"resuming.fresh_layers": ("x",)}, "--fresh x: no layer has this name"),
+        ({"resuming.fresh_layers": ("x",)}, "fresh x: no layer has this name"),
         ({"resuming.checkpoint": "nowhere"}, "nowhere: no such model folder"),
-        ({"resuming.checkpoint": None, "resuming.fresh_layers": ("voxels",)}, "--fresh .* needs --from"),
+        ({"resuming.checkpoint": None, "resuming.fresh_layers": ("voxels",)}, "fresh .* needs start"),
     ],
 )
 def test_mistakes_are_told_and_leave_nothing_behind(source, tiny, tmp_path, changes, message):
