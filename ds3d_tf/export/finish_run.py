@@ -1,4 +1,4 @@
-"""What ends a training: its best network exported and evaluated, by TensorFlow whatever it was trained with."""
+"""The end of a training: its best network is exported and evaluated, always with TensorFlow."""
 
 from __future__ import annotations
 

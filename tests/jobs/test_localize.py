@@ -105,7 +105,7 @@ def test_other_formats(model_folder, stack, tmp_path, ending):
 
 
 def test_figures(model_folder, tmp_path):
-    """Of the first frames of a recording; of a single frame also the scatter and the frame made again."""
+    """Of the first frames of a recording; of a single frame also the scatter and the regenerated frame."""
     frames, _ = recording(5)
     tifffile.imwrite(tmp_path / "many.tif", frames)
     tifffile.imwrite(tmp_path / "one.tif", frames[0])

@@ -82,7 +82,7 @@ def test_a_server_killed_and_restarted_costs_nothing_but_time(
     assert out.read_bytes() == expected
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     told = capsys.readouterr().err
-    assert "trying again for up to 300 s" in told and "answers again" in told
+    assert "retrying for up to 300 s" in told and "answers again" in told
 
 
 def test_the_command_over_rest(ds3d, server, recording, model_folder, tmp_path):

@@ -49,7 +49,7 @@ def session_run(model_folder):
         (with_pixel(np.nan), "NaN or infinite"),
         (with_pixel(np.inf), "NaN or infinite"),
         (GOOD[:0], "got no frame"),
-        (GOOD[:, :2], r"each side at least 3 pixels \(the reach of the network\), got shape.*1 2 26"),
+        (GOOD[:, :2], r"each side at least 3 pixels \(half the receptive field\), got shape.*1 2 26"),
         (GOOD[0], r"\[20,26\] is not compatible with expected shape \[\?,\?,\?\]"),
         (GOOD[np.newaxis], "not compatible with expected shape"),
         (GOOD.astype(np.int32), "float"),

@@ -119,15 +119,15 @@ def test_what_only_one_protocol_can_get_wrong(server):
     request.inputs["frames"].dtype = 1
     request.inputs["frames"].tensor_shape.dim.add(size=1000)
     request.inputs["frames"].tensor_content = b"1234"
-    with pytest.raises(Refusal, match="frames: no valid tensor"):
+    with pytest.raises(Refusal, match="frames: not a valid tensor"):
         connection._call(connection._prediction.Predict, request)
     huge = np.zeros((1, 1900, 1900), np.float32)
     with pytest.raises(Refusal, match=r"take 44\.4 GB in volume, more than this server's 4 GB allow"):
         connection.predict("bright", None, "volume", {"frames": huge})
     connection.close()
     for body, status, expected in [
-        (b"frames", 400, "no valid JSON"),
-        (b"[" * 100_000, 400, "no valid JSON"),
+        (b"frames", 400, "not valid JSON"),
+        (b"[" * 100_000, 400, "not valid JSON"),
         (b"[]", 400, "expected a JSON object"),
         ({"frames": GOOD.tolist()}, 400, "either 'instances' or 'inputs'"),
         ({"instances": []}, 400, "a list of one or more"),
@@ -198,7 +198,7 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
         if version == "1":
             models = ServedModels({"m": tmp_path}, 4, 1)
         assert models.model("m").version == 1
-    assert models.refresh() == ["m: version 2 takes over"] and models.model("m").version == 2
+    assert models.refresh() == ["m: now using version 2"] and models.model("m").version == 2
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"damaged")
     assert "version 7 cannot be loaded, version 2 stays" in models.refresh()[0]

@@ -268,7 +268,7 @@ def test_damaged_compressed_page(tmp_path, stack):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("nothing*.tif", "no file has such a name"), ("", "no TIFF files in this folder")]
+    ("name", "expected"), [("nothing*.tif", "no file matches this pattern"), ("", "no TIFF files in this folder")]
 )
 def test_nothing_found(tmp_path, name, expected):
     with pytest.raises(InputError, match=expected):

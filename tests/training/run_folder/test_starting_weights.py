@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -135,7 +137,7 @@ def test_a_resumed_run_keeps_its_frozen_layers(transferred):
 
 def test_weights_of_another_kind_are_refused(tiny, tmp_path):
     (tmp_path / "weights.pkl").touch()
-    with pytest.raises(InputError, match=r"weights.pkl: a file; .*tools/import_weights.py"):
+    with pytest.raises(InputError, match=r"weights.pkl: this is a file; .*ds3d import-weights"):
         job.train(tiny.replace({"resuming.checkpoint": str(tmp_path / "weights.pkl")}), tmp_path / "run")
 
 

@@ -116,8 +116,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True])
 def test_a_search_killed_at_any_write_goes_on_without_gaps_or_repeats(tmp_path, monkeypatch, after):
     """The process ends before or after each of the files that a search writes, in turn."""
-    from ds3d_tf.training.search.search import oracles
-    from ds3d_tf.training.search.search import search as module
+    from ds3d_tf.training.search import oracles
+    from ds3d_tf.training.search import search as module
 
     search(tmp_path / "whole", trials=3).search()
     expected = values_of(read_outcomes(tmp_path / "whole"))
