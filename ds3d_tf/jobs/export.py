@@ -109,6 +109,7 @@ class _Parts:
 
     def agreement(self, exported: str | Path | Localizer) -> Agreement:
         """Compare, and refuse what is too far away."""
+        from ds3d_tf.export.agreement import measure_agreement
         from ds3d_tf.localization.localizer import Localizer
 
         localizer = exported if isinstance(exported, Localizer) else Localizer(exported, memory_gb=self.memory_gb)
