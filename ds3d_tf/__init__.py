@@ -16,7 +16,8 @@ order of the data's path:
 - ``jobs``, ``options``, ``cli``: one job a command, its options, and the program ``ds3d``
 """
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.faces import lazy_names
 from ds3d_tf.common.quiet import quiet_tensorflow
@@ -48,7 +49,6 @@ _HOMES = {
     "design_mask": "jobs.design_mask",
     "estimate_noise": "jobs.estimate_noise",
     "evaluate": "jobs.evaluate",
-    "export": "jobs.export",
     "load_mask": "optics.masks",
     "load_setup": "setup.loading",
     "localize": "jobs.localize",
@@ -59,7 +59,17 @@ _HOMES = {
     "train": "jobs.train",
     "tune": "jobs.tune",
 }
-__all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+_lazy_name, _names = lazy_names(__name__, _HOMES)
+__all__ = sorted([*_HOMES, "export"])
+
+
+def __getattr__(name: str) -> Any:
+    # The room and its job have one name: the room is a module that can be called.
+    return importlib.import_module("ds3d_tf.export") if name == "export" else _lazy_name(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*_names(), *__all__})
+
 
 quiet_tensorflow()

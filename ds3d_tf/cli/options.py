@@ -16,7 +16,6 @@ from typer.core import TyperCommand
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.options import Option, Options, described
-from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.options.shared import INPUT
 
 if TYPE_CHECKING:
@@ -103,7 +102,6 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(**values: Any) -> None:
         try:
-            quiet_tensorflow()
             function(**_grouped(function, {one.name: _converted(one, values[one.name]) for one in options}))
         except InputError as error:
             print(f"error: {error.for_command(option_names(function))}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Commands: one line for a user's mistake, exit codes, a quiet TensorFlow."""
+"""Running a command: one line for a user's mistake, exit codes, a quiet TensorFlow."""
 
 from __future__ import annotations
 
