@@ -52,6 +52,17 @@ def test_table_figure_and_best_setup(space, tmp_path):
     best = table.loc[table.matched_jaccard.idxmax()]
     assert tuned.best["trial"] == best.trial
     assert f"trial {best.trial}, matched Jaccard index {best.matched_jaccard:.4g}" in tuned.summary()
+    lines = tuned.summary().splitlines()
+    assert lines[0].split() == [
+        "trial",
+        "learning_rate",
+        "scaling_factor",
+        "count_range",
+        "matched_jaccard",
+        "seconds",
+        "status",
+    ]
+    assert [line.split()[0] for line in lines[1:6]] == list("01234") and lines[1].endswith("completed")
     found = load_setup(tuned.folder / "best.yaml")
     changed = {"learning.learning_rate", "learning.scaling_factor", "learning.peak_threshold", "emitters.count_range"}
     scale = found.learning.scaling_factor

@@ -27,11 +27,13 @@ class Tuned:
     best: dict[str, Any] | None
 
     def summary(self) -> str:
-        """Return the outcome as a few lines."""
+        """Return a table of the trials and the outcome, as lines of text."""
+        table = _table(self.rows, self.objective)
         if self.best is None:
-            return f"no trial has completed; search folder: {self.folder}/"
+            return f"{table}no trial has completed; search folder: {self.folder}/"
         value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
-        return f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml\nsearch folder: {self.folder}/"
+        best = f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml"
+        return f"{table}{best}\nsearch folder: {self.folder}/"
 
 
 def work(out: Path) -> None:
@@ -58,6 +60,23 @@ def make_search(
     again = plan.method == "hyperband"
     train = functools.partial(train_trial, base, keep_checkpoint=again, show_progress=show_progress)
     return Search(oracle, space, out, train, ended)
+
+
+def _table(rows: list[dict[str, Any]], objective: str) -> str:
+    """Return one aligned line for each trial below the names of its fields; nothing without trials."""
+    if not rows:
+        return ""
+    fields = [name for name in rows[0] if "." in name]
+    lines = [["trial", *(name.partition(".")[2] for name in fields), objective, "seconds", "status"]]
+    for row in rows:
+        values = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in fields]
+        outcome = f"{row[objective]:.4g}" if objective in row else "–"
+        status = f"{row['status']}: {row['reason']}" if row["reason"] else str(row["status"])
+        lines.append([str(row["trial"]), *values, outcome, f"{row['seconds']:.0f}", status])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
 
 
 def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
