@@ -201,7 +201,7 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
     assert models.refresh() == ["m: now using version 2"] and models.model("m").version == 2
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"damaged")
-    assert "version 7 cannot be loaded, version 2 stays" in models.refresh()[0]
+    assert "version 7 cannot be loaded, still using version 2" in models.refresh()[0]
     assert models.refresh() == [] and models.model("m").version == 2
 
 
@@ -285,7 +285,7 @@ def test_addresses_and_names(tmp_path):
     ]
     for texts, expected in (
         (["a/b", "c/b"], "another model named b"),
-        (["a:b=c"], "without / and :"),
+        (["a:b=c/d"], "without / and :"),
         ([], "no model"),
     ):
         with pytest.raises(InputError, match=expected):

@@ -277,7 +277,7 @@ def test_nothing_found(tmp_path, name, expected):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(np.zeros((2, 2, 2, 2)), "4 dimensions"), (None, "cannot be read as a NumPy file"), ({}, "no array named")],
+    [(np.zeros((2, 2, 2, 2)), "4 dimensions"), (None, "not a NumPy file, or truncated"), ({}, "no array named")],
 )
 def test_bad_arrays(tmp_path, content, expected):
     path = tmp_path / ("bad.npz" if isinstance(content, dict) else "bad.npy")

@@ -34,7 +34,7 @@ def tiny(tiny):
 def source(quick, tiny, tmp_path_factory):
     """A run of two epochs."""
     out = tmp_path_factory.mktemp("source") / "run"
-    job.train(tiny.replace({"learning.epochs": 2}), out, show_progress=False)
+    job.train(tiny.replace({"learning.epochs": 2}), out)
     return out
 
 
@@ -44,9 +44,9 @@ def transferred(source, tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("transferred") / "run"
     changes = {"resuming.checkpoint": str(source), "resuming.frozen_layers": FROZEN, "learning.epochs": 1}
     setup = tiny.replace({"optics.wavelength_um": 0.669, **changes})
-    job.train(setup, out, show_progress=False)
+    job.train(setup, out)
     first = load_model_folder(out)[0]
-    job.train(setup.replace({"learning.epochs": 2}), out, resume=True, show_progress=False)
+    job.train(setup.replace({"learning.epochs": 2}), out, resume=True)
     return out, first
 
 
@@ -122,7 +122,7 @@ def test_fresh_layers_begin_anew(source, tiny):
 def test_mistakes_are_told_and_leave_nothing_behind(source, tiny, tmp_path, changes, message):
     setup = tiny.replace({"resuming.checkpoint": str(source), **changes})
     with pytest.raises(InputError, match=message) as caught:
-        job.train(setup, tmp_path / "run", show_progress=False)
+        job.train(setup, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
