@@ -1,0 +1,91 @@
+"""A smooth background: tensor products of cubic B-splines with a penalty on their roughness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+KNOT_DISTANCE_PX = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class SplineBackground:
+    """Surfaces ``Σ_pq c_pq rows_p(y) columns_q(x)``.
+
+    Attributes:
+        rows: float32 ``[P, H]``, the B-splines along y, no unit; they sum to 1 in every pixel.
+        columns: float32 ``[Q, W]``, the B-splines along x, no unit.
+        roughness: float64 ``[P Q, P Q]``, the quadratic form of the sum of squared second differences of c, no unit.
+        row_pairs: float32 ``[P P, H]``, products of the B-splines along y, no unit.
+        column_pairs: float32 ``[W, Q Q]``, the same along x, no unit.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    roughness: np.ndarray
+    row_pairs: np.ndarray
+    column_pairs: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of coefficients along y and x."""
+        return len(self.rows), len(self.columns)
+
+    def surface(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return the surface: float32 ``[H, W]``, photoelectrons.
+
+        Args:
+            coefficients: float ``[P Q]``, photoelectrons a pixel.
+        """
+        c = coefficients.reshape(self.shape).astype(np.float32)
+        return (self.rows.T @ c) @ self.columns
+
+    def projected(self, images: np.ndarray) -> np.ndarray:
+        """Return the sums of images times every B-spline: float32 ``[N, P Q]``, the images' unit.
+
+        Args:
+            images: float32 ``[N, H, W]``, of any unit.
+        """
+        return (self.rows @ (images @ self.columns.T)).reshape(len(images), self.shape[0] * self.shape[1])
+
+    def gram(self, weights: np.ndarray) -> np.ndarray:
+        """Return the weighted products of the B-splines with each other: float32 ``[P Q, P Q]``, unit of the weights.
+
+        Args:
+            weights: float32 ``[H, W]``, of any unit.
+        """
+        p, q = self.shape
+        products = (self.row_pairs @ weights) @ self.column_pairs
+        return products.reshape(p, p, q, q).transpose(0, 2, 1, 3).reshape(p * q, p * q)
+
+
+@lru_cache(maxsize=32)
+def spline_background(height_px: int, width_px: int, knot_distance_px: float = KNOT_DISTANCE_PX) -> SplineBackground:
+    """Return the B-splines of a frame, their knots about ``knot_distance_px`` pixels apart."""
+    rows, columns = (_splines(size, knot_distance_px) for size in (height_px, width_px))
+    down, across = (_second_differences(len(basis)) for basis in (rows, columns))
+    roughness = np.kron(down.T @ down, np.eye(len(columns))) + np.kron(np.eye(len(rows)), across.T @ across)
+    row_pairs = (rows[:, None] * rows).reshape(-1, height_px)
+    column_pairs = (columns[:, None] * columns).reshape(-1, width_px).T
+    return SplineBackground(
+        rows.astype(np.float32),
+        columns.astype(np.float32),
+        roughness,
+        np.ascontiguousarray(row_pairs, np.float32),
+        np.ascontiguousarray(column_pairs, np.float32),
+    )
+
+
+def _splines(size_px: int, knot_distance_px: float) -> np.ndarray:
+    """Return uniform cubic B-splines at pixel centres: float64 ``[P, size]``."""
+    intervals = max(round(size_px / knot_distance_px), 1)
+    place = np.arange(size_px) * (intervals / max(size_px - 1, 1))
+    distance = np.abs(place - (np.arange(intervals + 3) - 1)[:, None])
+    near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance) ** 3 / 6
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
+
+
+def _second_differences(count: int) -> np.ndarray:
+    return np.diff(np.eye(count), n=2, axis=0)

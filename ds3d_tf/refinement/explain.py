@@ -1,0 +1,98 @@
+"""One frame: from proposed emitters to the explanation that gains most, by fits and moves in turn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ds3d_tf.refinement.fit import MIN_PHOTONS, Fit, evaluate, normal_equations, refit
+from ds3d_tf.refinement.moves import (
+    Rules,
+    add_candidates,
+    covariance,
+    prune,
+    reseed,
+    search_deeper,
+    split_emitters,
+    strengths,
+    suspicion,
+    with_emitters,
+    without_emitters,
+)
+from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
+
+_LEAST_SHARE = 0.05
+
+
+def linear_start(scene: Scene, emitters: np.ndarray, empty: Fit) -> Fit:
+    """Return a fit of the photons and the background alone: weighted linear least squares, twice.
+
+    Args:
+        scene: the frame.
+        emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels); the photons do not matter.
+        empty: the scene without emitters.
+    """
+    emitters = emitters.copy()
+    emitters[:, PHOTONS] = MIN_PHOTONS
+    fit = with_emitters(scene, empty, emitters)
+    if not len(emitters):
+        return fit
+    per, count = 5 if scene.fit_blur else 4, len(emitters)
+    chosen = np.concatenate(
+        [np.arange(count) * per + PHOTONS, np.arange(count * per, count * per + empty.background.size)]
+    )
+    derivatives = scene.model.core.derivatives(emitters[:, :3], emitters[:, BLUR])
+    for _ in range(2):
+        system = normal_equations(scene, fit.emitters, fit.background, derivatives, fit.mean)
+        information = system.information[np.ix_(chosen, chosen)] + 1e-6 * np.eye(len(chosen))
+        change = np.linalg.solve(information, system.score[chosen]) * system.scale[chosen]
+        moved = fit.emitters.copy()
+        moved[:, PHOTONS] += change[:count]
+        least = max(_LEAST_SHARE * float(np.median(moved[:, PHOTONS])), MIN_PHOTONS)
+        moved[:, PHOTONS] = np.maximum(moved[:, PHOTONS], least)
+        fit = evaluate(scene, moved, fit.background + change[count:])
+    return fit
+
+
+def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_rounds: int, max_tries: int) -> Fit:
+    """Return the best explanation found of a frame.
+
+    Args:
+        scene: the frame.
+        start: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels), proposed emitters.
+        empty: the scene without emitters.
+        rules: thresholds and templates.
+        max_rounds: rounds of the search at most.
+        max_tries: emitters taken away and re-seeded at most in a round.
+    """
+    fit = refit(scene, linear_start(scene, start, empty), max_steps=10)
+    for _ in range(max_rounds):
+        weak = np.flatnonzero(strengths(scene, fit) < 0.5 * rules.gain)
+        if len(weak):
+            fit = refit(scene, without_emitters(scene, fit, weak), max_steps=4)
+        fit, added = add_candidates(scene, fit, rules, max_count=8 + len(fit.emitters) // 2)
+        if not added:
+            break
+        fit = refit(scene, fit, max_steps=6)
+    for _ in range(3):
+        before = rules.score(fit)
+        if len(fit.emitters):
+            fit = split_emitters(scene, fit, rules, 6.0, 6)
+        fit = search_deeper(scene, fit, rules, 3.8)
+        fit = prune(scene, fit, rules)
+        if rules.score(fit) < before + 1:
+            break
+    tried: list[np.ndarray] = []
+    order = np.zeros(0, np.int64)
+    seen: Fit | None = None
+    for _ in range(max_tries):
+        if seen is not fit:
+            sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
+            order, seen = np.argsort(-suspicion(scene, fit, sigma), kind="stable"), fit
+        new = [k for k in order if not any(np.abs(fit.emitters[k, :3] - t).max() < 0.03 for t in tried)]
+        if not new:
+            break
+        tried.append(fit.emitters[new[0], :3])
+        fit = reseed(scene, fit, int(new[0]), rules)
+    fit = refit(scene, fit, max_steps=6)
+    fit = prune(scene, fit, rules)
+    return refit(scene, fit, max_steps=6, tolerance=0.02)

@@ -1,0 +1,255 @@
+"""Joint maximum likelihood of emitters and background: Fisher scoring with Levenberg–Marquardt damping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.blas import ssyrk
+
+from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
+
+# Largest change of (x, y, z, photons, blur) in one step: µm, µm, µm, relative, pixels.
+_MAX_STEP = np.array([0.12, 0.12, 0.2, np.inf, 0.15])
+MIN_PHOTONS = 1.0
+_MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e4
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Emitters and background of a scene, and how well they explain it.
+
+    Attributes:
+        emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
+        mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+        tails: float32 ``[H, W]``, what the emitters' wide images add to their core images, photoelectrons.
+        value: log-likelihood less the penalties, no unit.
+    """
+
+    emitters: np.ndarray
+    background: np.ndarray
+    mean: np.ndarray
+    tails: np.ndarray
+    value: float
+
+
+def empty_fit(scene: Scene) -> Fit:
+    """Return the start of a scene without emitters: a flat background at a low level of the data."""
+    used = (scene.frame.data - scene.outside)[scene.frame.valid > 0]
+    level = float(np.percentile(used, 30)) if used.size else 0.0
+    background = np.full(scene.spline.shape[0] * scene.spline.shape[1], level)
+    return evaluate(scene, np.zeros((0, 5)), background)
+
+
+def evaluate(scene: Scene, emitters: np.ndarray, background: np.ndarray) -> Fit:
+    """Return the scene's explanation by given emitters and background.
+
+    Args:
+        scene: the frame.
+        emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
+    """
+    core = scene.light(scene.model.core, emitters)
+    tails = scene.light(scene.model.wide, emitters) - core
+    mean = scene.outside + core + tails + scene.spline.surface(background)
+    return Fit(emitters, background, mean, tails, _value(scene, emitters, background, mean))
+
+
+def _value(scene: Scene, emitters: np.ndarray, background: np.ndarray, mean: np.ndarray) -> float:
+    bends = background @ scene.spline.roughness @ background / scene.bending**2
+    return scene.frame.log_likelihood(mean) - bends / 2 - _blur_penalty(scene, emitters)
+
+
+def _blur_penalty(scene: Scene, emitters: np.ndarray) -> float:
+    if not scene.fit_blur:
+        return 0.0
+    return float(np.sum(((emitters[:, BLUR] - scene.blur_px) / scene.blur_sigma_px) ** 2)) / 2
+
+
+def refit(
+    scene: Scene,
+    start: Fit,
+    free: np.ndarray | None = None,
+    *,
+    max_steps: int = 8,
+    tolerance: float = 0.1,
+    damping: float = 1e-2,
+) -> Fit:
+    """Return a fit improved in the free emitters and the background, the other emitters held.
+
+    Args:
+        scene: the frame.
+        start: where to begin.
+        free: int ``[F]``, indices of the emitters that move; None: all.
+        max_steps: steps at most.
+        tolerance: the fit ends when a step should gain less than this in log-likelihood.
+        damping: initial damping, relative to the diagonal of the Fisher information.
+    """
+    free = np.arange(len(start.emitters)) if free is None else np.asarray(free, np.int64)
+    local = _Local(scene, start, free)
+    current = local.at(start.emitters[free], start.background)
+    steps = 0
+    while steps < max_steps:
+        system = local.system(current)
+        improved = None
+        while steps < max_steps and damping <= _MAX_DAMPING:
+            steps += 1
+            emitters, background, expected_gain = local.step(current, system, damping)
+            if expected_gain < tolerance / 4:
+                break
+            trial = local.at(emitters, background)
+            if trial.value > current.value:
+                improved = trial
+                damping = max(damping / 5, _MIN_DAMPING)
+                break
+            damping *= 8
+        if improved is None:
+            break
+        gained = improved.value - current.value
+        current = improved
+        if gained < tolerance:
+            break
+    return local.finished(current)
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    emitters: np.ndarray
+    background: np.ndarray
+    derivatives: np.ndarray
+    mean: np.ndarray
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Normal equations of some emitters and the background, scaled to a unit diagonal.
+
+    Attributes:
+        information: float64 ``[P, P]``, Fisher information with the priors', scaled, no unit.
+        score: float64 ``[P]``, derivative of the value, scaled, no unit.
+        scale: float64 ``[P]``, unit of each scaled parameter in the parameter's own unit.
+    """
+
+    information: np.ndarray
+    score: np.ndarray
+    scale: np.ndarray
+
+
+class _Local:
+    """A fit's fixed part: all that does not change while some emitters and the background move."""
+
+    def __init__(self, scene: Scene, start: Fit, free: np.ndarray) -> None:
+        self.scene, self.start, self.free = scene, start, free
+        self.core = scene.light(scene.model.core, start.emitters[free])
+        self.fixed = start.mean - self.core - scene.spline.surface(start.background)
+        held = np.delete(start.emitters, free, axis=0)
+        self.held_penalty = _blur_penalty(scene, held)
+        self.limits = scene.limits()
+
+    def at(self, emitters: np.ndarray, background: np.ndarray) -> _Point:
+        scene = self.scene
+        derivatives = scene.model.core.derivatives(emitters[:, :3], emitters[:, BLUR])
+        mean = self.fixed + scene.spline.surface(background)
+        for image, photons, (rows, columns, inner_rows, inner_columns) in zip(
+            derivatives[:, 0],
+            emitters[:, PHOTONS].astype(np.float32),
+            scene.windows(scene.model.core, emitters[:, :3]),
+            strict=True,
+        ):
+            mean[rows, columns] += photons * image[inner_rows, inner_columns]
+        value = _value(scene, emitters, background, mean) - self.held_penalty
+        return _Point(emitters, background, derivatives, mean, value)
+
+    def system(self, point: _Point) -> System:
+        return normal_equations(self.scene, point.emitters, point.background, point.derivatives, point.mean)
+
+    def step(self, point: _Point, system: System, damping: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return the next emitters and background, and the gain that the quadratic model promises."""
+        damped = system.information + damping * np.eye(len(system.score))
+        try:
+            change = cho_solve(cho_factor(damped, lower=True, check_finite=False), system.score, check_finite=False)
+        except LinAlgError:
+            return point.emitters, point.background, 0.0
+        gain = float(system.score @ change) / 2
+        change = change * system.scale
+        count = len(point.emitters)
+        moves = np.zeros((count, 5))
+        per = 5 if self.scene.fit_blur else 4
+        moves[:, :per] = change[: count * per].reshape(count, per)
+        moves = np.clip(moves, -_MAX_STEP, _MAX_STEP)
+        emitters = np.clip(point.emitters + moves, *self.limits)
+        emitters[:, PHOTONS] = np.maximum(
+            emitters[:, PHOTONS], np.maximum(0.2 * point.emitters[:, PHOTONS], MIN_PHOTONS)
+        )
+        return emitters, point.background + change[count * per :], gain
+
+    def finished(self, point: _Point) -> Fit:
+        """Return the whole scene's fit, the faint outer parts of the images moved to where their emitters are now."""
+        scene, emitters = self.scene, self.start.emitters.copy()
+        emitters[self.free] = point.emitters
+        surface = scene.spline.surface(point.background)
+        core = point.mean - self.fixed - surface
+        if len(self.free) == len(emitters):
+            tails = scene.light(scene.model.wide, emitters) - core
+        else:
+            before = scene.light(scene.model.wide, self.start.emitters[self.free]) - self.core
+            tails = self.start.tails + scene.light(scene.model.wide, point.emitters) - core - before
+        mean = point.mean + (tails - self.start.tails)
+        return Fit(emitters, point.background, mean, tails, _value(scene, emitters, point.background, mean))
+
+
+def normal_equations(
+    scene: Scene, emitters: np.ndarray, background: np.ndarray, derivatives: np.ndarray, mean: np.ndarray
+) -> System:
+    """Return score and expected information of emitters (x, y, z, photons, blur if fitted) and background.
+
+    Args:
+        scene: the frame.
+        emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
+        background: float64 ``[P Q]``, coefficients of the B-splines, photoelectrons a pixel.
+        derivatives: float32 ``[E, 5, W, W]`` of the emitters' images on their core windows, as
+            :meth:`ds3d_tf.refinement.images.LocalImages.derivatives` returns them (per photon).
+        mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+    """
+    per = 5 if scene.fit_blur else 4
+    count, (height, width) = len(emitters), scene.shape
+    weights = scene.frame.valid / scene.frame.variance(mean)
+    residual = (scene.frame.data - mean) * weights
+    jacobian = np.zeros((count, per, height, width), np.float32)
+    order = [1, 2, 3, 0, 4][:per]
+    for index, (rows, columns, inner_rows, inner_columns) in enumerate(
+        scene.windows(scene.model.core, emitters[:, :3])
+    ):
+        photons = np.float32(emitters[index, PHOTONS])
+        for place, source in enumerate(order):
+            image = derivatives[index, source, inner_rows, inner_columns]
+            jacobian[index, place, rows, columns] = image if source == 0 else photons * image
+    images = jacobian.reshape(count * per, height, width)
+    weighted = images * weights
+    flat, spline_count = images.reshape(count * per, height * width), background.size
+    size = count * per + spline_count
+    information = np.empty((size, size))
+    if count:
+        # A symmetric product takes half the time of a general one; BLAS sees the rows as columns.
+        scaled = (images * np.sqrt(weights)).reshape(count * per, height * width)
+        upper = ssyrk(1.0, scaled.T, trans=1)
+        information[: count * per, : count * per] = upper + np.triu(upper, 1).T
+    cross = scene.spline.projected(weighted)
+    information[: count * per, count * per :] = cross
+    information[count * per :, : count * per] = cross.T
+    bends = scene.spline.roughness / scene.bending**2
+    information[count * per :, count * per :] = scene.spline.gram(weights) + bends
+    score = np.empty(size)
+    score[: count * per] = flat @ residual.ravel()
+    score[count * per :] = scene.spline.projected(residual[None])[0] - bends @ background
+    if scene.fit_blur:
+        blur = np.arange(count) * per + BLUR
+        information[blur, blur] += scene.blur_sigma_px**-2
+        score[blur] -= (emitters[:, BLUR] - scene.blur_px) / scene.blur_sigma_px**2
+    diagonal = np.diag(information)
+    scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(float(diagonal.max(initial=0)), 1.0)))
+    information *= scale[:, None] * scale
+    return System(information, score * scale, scale)

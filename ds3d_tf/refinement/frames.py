@@ -1,0 +1,147 @@
+"""Refinement of a recording: a joint maximum-likelihood fit of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.optics.masks import load_mask
+from ds3d_tf.refinement.explain import explain
+from ds3d_tf.refinement.fit import Fit, empty_fit
+from ds3d_tf.refinement.images import ImageModel, image_model
+from ds3d_tf.refinement.moves import Rules, covariance, strengths, window_chi2
+from ds3d_tf.refinement.noise import CameraNoise
+from ds3d_tf.refinement.refined import RefinedLocalizations
+from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene, make_scene
+from ds3d_tf.refinement.search import templates
+from ds3d_tf.setup import Setup
+
+# An emitter must gain this much in log-likelihood, and stand out by this signal-to-noise ratio to be tried.
+MIN_GAIN, MIN_SNR = 15.0, 4.5
+# Emitters of the start this near to a refined one are what it comes from.
+_SAME_UM = 0.4
+_MAX_ROUNDS = 8
+
+
+def refine(
+    frames: Any,
+    start: Localizations | None,
+    setup: Setup,
+    mask: np.ndarray | None = None,
+    *,
+    noise: CameraNoise | None = None,
+    min_gain: float = MIN_GAIN,
+    max_tries: int = 4,
+) -> RefinedLocalizations:
+    """Return the emitters of frames by joint maximum likelihood: moved, added and removed until noise is left.
+
+    Args:
+        frames: float ``[F, H, W]``, raw counts; NaN pixels are left out.
+        start: proposed emitters of these frames, the first of which has number 1; None: search from nothing.
+        setup: optics, depth range, blur and noise.
+        mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x); None: the setup's.
+        noise: how counts become photoelectrons, and their noise; None: as the setup simulates.
+        min_gain: log-likelihood that each emitter must gain, no unit.
+        max_tries: suspect emitters of a frame that are taken away on trial at most.
+
+    Raises InputError if the shapes or numbers do not fit one another.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 3 or not all(frames.shape[1:]):
+        raise InputError(f"{argument('frames')}: expected an array [frame, row, column], got shape {frames.shape}")
+    if not min_gain > 0:
+        raise InputError(f"{argument('min_gain')}: expected more than 0, got {min_gain}")
+    shape = (frames.shape[1], frames.shape[2])
+    noise = CameraNoise.from_setup(setup) if noise is None else noise
+    noise.check_shape(shape)
+    proposals = _proposals(start, len(frames), shape)
+    model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
+    parts = [
+        _refine_frame(index, counts, proposed, setup, model, noise, min_gain, max_tries)
+        for index, (counts, proposed) in enumerate(zip(frames, proposals, strict=True))
+    ]
+    if not parts:
+        parts = [_nothing()]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return RefinedLocalizations(frame_shape=shape, setup=setup, **columns)
+
+
+def _proposals(start: Localizations | None, count: int, shape: tuple[int, int]) -> Sequence[np.ndarray]:
+    """Return float64 ``[E, 4]`` (x, y, z in µm, confidence) of each frame."""
+    if start is None:
+        return [np.zeros((0, 4))] * count
+    if tuple(start.frame_shape) != shape:
+        raise InputError(
+            f"{argument('start')}: localizations of frames {start.frame_shape}, but the frames are {shape}"
+        )
+    if len(start) and (start.frame.min() < 1 or start.frame.max() > count):
+        raise InputError(
+            f"{argument('start')}: frames {start.frame.min()} to {start.frame.max()}, but there are {count} frames"
+        )
+    rows = np.column_stack([start.xyz_um, start.confidence]).astype(np.float64)
+    if not np.isfinite(rows[:, :3]).all():
+        raise InputError(f"{argument('start')}: a position is not a finite number")
+    return [rows[start.frame == number] for number in range(1, count + 1)]
+
+
+def _refine_frame(
+    index: int,
+    counts: np.ndarray,
+    proposed: np.ndarray,
+    setup: Setup,
+    model: ImageModel,
+    noise: CameraNoise,
+    min_gain: float,
+    max_tries: int,
+) -> dict[str, np.ndarray]:
+    height, width = counts.shape
+    scene = make_scene(noise.measured(counts), model, (height // 2, width // 2), setup.blur.sigma_range_px)
+    rules = Rules(templates(model, scene.shape, scene.blur_px), min_gain, MIN_SNR)
+    emitters = np.zeros((len(proposed), 5))
+    emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, scene.blur_px
+    emitters = np.clip(emitters, *scene.limits())
+    fit = explain(scene, emitters, empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
+    return _columns(scene, fit, index, proposed, noise.excess)
+
+
+def _columns(scene: Scene, fit: Fit, index: int, proposed: np.ndarray, excess: float) -> dict[str, np.ndarray]:
+    """Return the columns of a frame's table; the fit's photoelectrons are divided by the excess of the noise."""
+    if not len(fit.emitters):
+        return _nothing()
+    xyz_um = fit.emitters[:, :3]
+    sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
+    pixel = np.rint(xyz_um[:, 1::-1] * scene.model.core.pixels_per_um).astype(int) + scene.centre_px
+    row, column = np.clip(pixel, 0, np.array(scene.shape) - 1).T
+    return {
+        "frame": np.full(len(xyz_um), index + 1, np.int64),
+        "xyz_um": xyz_um,
+        "confidence": _confidence(xyz_um, proposed),
+        "photons": fit.emitters[:, PHOTONS] * excess,
+        "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * excess,
+        "blur_px": fit.emitters[:, BLUR],
+        "sigma_xyz_um": sigma[:, :3],
+        "sigma_photons": sigma[:, PHOTONS] * excess,
+        "log_likelihood_gain": strengths(scene, fit),
+        "reduced_chi2": window_chi2(scene, fit)[0],
+    }
+
+
+def _nothing() -> dict[str, np.ndarray]:
+    names = ("confidence", "photons", "background", "blur_px", "sigma_photons", "log_likelihood_gain", "reduced_chi2")
+    result = {name: np.zeros(0) for name in names}
+    return {"frame": np.zeros(0, np.int64), "xyz_um": np.zeros((0, 3)), "sigma_xyz_um": np.zeros((0, 3)), **result}
+
+
+def _confidence(xyz_um: np.ndarray, proposed: np.ndarray) -> np.ndarray:
+    """Return each emitter's confidence from the nearest proposal, each proposal used once; NaN without one."""
+    result = np.full(len(xyz_um), np.nan)
+    distance = np.linalg.norm(xyz_um[:, None] - proposed[None, :, :3], axis=2)
+    while distance.size and distance.min() < _SAME_UM:
+        emitter, proposal = np.unravel_index(int(distance.argmin()), distance.shape)
+        result[emitter] = proposed[proposal, 3]
+        distance[emitter], distance[:, proposal] = np.inf, np.inf
+    return result

@@ -1,0 +1,265 @@
+"""Moves from one explanation of a frame to a better one: add, drop, take away and re-seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds3d_tf.refinement.fit import Fit, normal_equations, refit
+from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
+from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
+from ds3d_tf.refinement.split import splits
+
+# A molecule's neighbours, which move along when it is changed: at most so many, and so near.
+_MAX_NEIGHBOURS = 6
+_NEIGHBOUR_UM = 2.5
+_SEED_DISTANCE_UM = 1.5
+_PEAK_DISTANCE_PX = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What a decision needs to know.
+
+    Attributes:
+        table: templates of the search.
+        gain: log-likelihood that a further emitter must gain.
+        snr: signal-to-noise ratio from which a peak of the residual is tried.
+    """
+
+    table: Templates
+    gain: float
+    snr: float
+
+    def score(self, fit: Fit) -> float:
+        """Return a fit's value less what its emitters must gain."""
+        return fit.value - self.gain * len(fit.emitters)
+
+
+def with_emitters(scene: Scene, fit: Fit, new: np.ndarray) -> Fit:
+    """Return a fit with further emitters, not yet refitted.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+        new: float64 ``[N, 5]`` (x, y, z in µm, photons, blur in pixels).
+    """
+    light = scene.light(scene.model.wide, new)
+    core = scene.light(scene.model.core, new)
+    return _changed(scene, fit, np.concatenate([fit.emitters, new]), fit.mean + light, fit.tails + light - core)
+
+
+def without_emitters(scene: Scene, fit: Fit, gone: np.ndarray) -> Fit:
+    """Return a fit without some emitters, not yet refitted.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+        gone: int ``[N]``, indices of the emitters.
+    """
+    light = scene.light(scene.model.wide, fit.emitters[gone])
+    core = scene.light(scene.model.core, fit.emitters[gone])
+    kept = np.delete(fit.emitters, gone, axis=0)
+    return _changed(scene, fit, kept, fit.mean - light, fit.tails - (light - core))
+
+
+def _changed(scene: Scene, fit: Fit, emitters: np.ndarray, mean: np.ndarray, tails: np.ndarray) -> Fit:
+    return Fit(emitters, fit.background, mean, tails, -np.inf)
+
+
+def neighbours(fit: Fit, xyz_um: np.ndarray, but: int | None = None) -> np.ndarray:
+    """Return the emitters laterally nearest to a place, int ``[N]`` (indices).
+
+    Args:
+        fit: the emitters.
+        xyz_um: float ``[3]`` (x, y, z), µm.
+        but: an emitter to leave out.
+    """
+    distance = np.hypot(*(fit.emitters[:, :2] - xyz_um[:2]).T)
+    if but is not None:
+        distance[but] = np.inf
+    nearest = np.argsort(distance, kind="stable")[:_MAX_NEIGHBOURS]
+    return nearest[distance[nearest] < _NEIGHBOUR_UM]
+
+
+def covariance(scene: Scene, fit: Fit) -> np.ndarray:
+    """Return the covariance of all emitters by the joint Fisher information, background fitted along.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+
+    Returns:
+        float64 ``[E, 5, 5]`` of each emitter's x, y, z (µm), photons, blur (pixels; 0 where it is not fitted).
+    """
+    count, per = len(fit.emitters), 5 if scene.fit_blur else 4
+    result = np.zeros((count, 5, 5))
+    if not count:
+        return result
+    derivatives = scene.model.core.derivatives(fit.emitters[:, :3], fit.emitters[:, BLUR])
+    system = normal_equations(scene, fit.emitters, fit.background, derivatives, fit.mean)
+    size = len(system.score)
+    inverse = np.linalg.inv(system.information + 1e-9 * np.eye(size))
+    inverse *= system.scale[:, None] * system.scale
+    for index in range(count):
+        part = slice(index * per, (index + 1) * per)
+        result[index, :per, :per] = inverse[part, part]
+    return result
+
+
+def add_candidates(scene: Scene, fit: Fit, rules: Rules, max_count: int) -> tuple[Fit, int]:
+    """Return a fit with the residual's peaks added as emitters, not yet refitted, and their number."""
+    ratio, denominator = signal_to_noise(scene, fit, rules.table)
+    found = candidates(
+        scene, rules.table, ratio, denominator, rules.snr, max_count=max_count, distance_px=_PEAK_DISTANCE_PX
+    )
+    kept = found.emitters[found.snr >= 0.4 * found.snr.max(initial=0)]
+    return (with_emitters(scene, fit, kept) if len(kept) else fit), len(kept)
+
+
+def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
+    """Return a fit without the emitters whose loss costs less log-likelihood than an emitter must gain."""
+    for _ in range(len(fit.emitters)):
+        if not len(fit.emitters):
+            return fit
+        sigma = np.sqrt(np.maximum(covariance(scene, fit)[:, PHOTONS, PHOTONS], 1e-30))
+        strength = (fit.emitters[:, PHOTONS] / sigma) ** 2 / 2
+        hopeless = np.flatnonzero(strength < 0.3 * rules.gain)
+        if len(hopeless):
+            fit = refit(scene, without_emitters(scene, fit, hopeless), max_steps=4)
+            continue
+        doubtful = np.flatnonzero(strength < 3 * rules.gain)
+        doubtful = doubtful[np.argsort(strength[doubtful], kind="stable")]
+        for index in doubtful:
+            trial = _without(scene, fit, int(index))
+            if rules.score(trial) > rules.score(fit):
+                fit = trial
+                break
+        else:
+            return fit
+    return fit
+
+
+def _without(scene: Scene, fit: Fit, index: int) -> Fit:
+    around = neighbours(fit, fit.emitters[index, :3], but=index)
+    around = around - (around > index)
+    return refit(scene, without_emitters(scene, fit, np.array([index])), around, max_steps=5)
+
+
+def reseed(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
+    """Return the better of a fit and what comes of taking one of its emitters away and looking what is missing.
+
+    Args:
+        scene: the frame.
+        fit: its present explanation.
+        index: the emitter to take away.
+        rules: thresholds and templates.
+    """
+    place = fit.emitters[index, :3]
+    trial = _without(scene, fit, index)
+    best = fit if rules.score(fit) >= rules.score(trial) else trial
+    old = len(trial.emitters)
+    around = neighbours(trial, place)
+    for _ in range(2):
+        found = _near(scene, trial, place, rules)
+        if not len(found.emitters):
+            break
+        trial = with_emitters(scene, trial, found.emitters[:1])
+        free = np.concatenate([around, np.arange(old, len(trial.emitters))])
+        trial = refit(scene, trial, free, max_steps=6)
+        if rules.score(trial) > rules.score(best) + 0.5:
+            best = trial
+    return best
+
+
+def _near(scene: Scene, fit: Fit, place: np.ndarray, rules: Rules) -> Candidates:
+    ratio, denominator = signal_to_noise(scene, fit, rules.table)
+    scale = scene.model.core.pixels_per_um
+    pixel = place[1::-1] * scale + np.array(scene.centre_px)
+    return candidates(
+        scene,
+        rules.table,
+        ratio,
+        denominator,
+        rules.snr,
+        max_count=2,
+        distance_px=_PEAK_DISTANCE_PX,
+        near=(pixel, _SEED_DISTANCE_UM * scale),
+    )
+
+
+def suspicion(scene: Scene, fit: Fit, sigma: np.ndarray) -> np.ndarray:
+    """Return how likely each emitter is wrong: float64 ``[E]``, no unit, for ordering.
+
+    Args:
+        scene: the frame.
+        fit: its explanation.
+        sigma: float64 ``[E, 5]``, standard deviations of x, y, z (µm), photons, blur (pixels).
+    """
+    chi2, spread = window_chi2(scene, fit)
+    width = np.sqrt(np.sum(sigma[:, :3] ** 2, axis=1))
+    return np.maximum(1 + (chi2 - 1) / spread, 0.2) * width
+
+
+def window_chi2(scene: Scene, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reduced χ² around each emitter, weighted by its image, and the standard deviation of pure noise's.
+
+    Both float64 ``[E]``, no unit.
+    """
+    squares = scene.frame.whitened(fit.mean) ** 2
+    images = scene.model.core.images(fit.emitters[:, :3], fit.emitters[:, BLUR])
+    chi2, spread = np.ones(len(images)), np.ones(len(images))
+    for index, (rows, columns, inner_rows, inner_columns) in enumerate(
+        scene.windows(scene.model.core, fit.emitters[:, :3])
+    ):
+        weights = images[index, inner_rows, inner_columns] * scene.frame.valid[rows, columns]
+        weights = np.maximum(weights, 0)
+        total = float(weights.sum())
+        if total > 0:
+            chi2[index] = float(np.sum(weights * squares[rows, columns])) / total
+            spread[index] = np.sqrt(2 * float(np.sum(weights**2))) / total
+    return chi2, spread
+
+
+def split_emitters(scene: Scene, fit: Fit, rules: Rules, min_gain: float, max_count: int) -> Fit:
+    """Return a fit in which emitters that look like two are two, each kept if it earns its place."""
+    promised = splits(scene, fit)
+    order = np.argsort(-promised.gain, kind="stable")[:max_count]
+    places = [(fit.emitters[k].copy(), promised.half_um[k]) for k in order if promised.gain[k] >= min_gain]
+    for emitter, half in places:
+        index = int(np.argmin(np.sum((fit.emitters[:, :3] - emitter[:3]) ** 2, axis=1)))
+        pair = np.repeat(fit.emitters[index][None], 2, axis=0)
+        pair[:, :3] += np.stack([half, -half])
+        pair[:, PHOTONS] /= 2
+        pair[:, BLUR] = scene.blur_px
+        around = neighbours(fit, emitter[:3], but=index)
+        around = around - (around > index)
+        trial = with_emitters(scene, without_emitters(scene, fit, np.array([index])), pair)
+        count = len(trial.emitters)
+        trial = refit(scene, trial, np.concatenate([around, [count - 2, count - 1]]), max_steps=8)
+        if rules.score(trial) > rules.score(fit):
+            fit = trial
+    return fit
+
+
+def search_deeper(scene: Scene, fit: Fit, rules: Rules, snr: float) -> Fit:
+    """Return the better of a fit and what it becomes with all of the residual's fainter peaks, fitted and pruned.
+
+    A missing emitter bends its neighbours until little of it is left in the residual: only a joint fit tells.
+    """
+    ratio, denominator = signal_to_noise(scene, fit, rules.table)
+    count = 4 + len(fit.emitters) // 3
+    found = candidates(scene, rules.table, ratio, denominator, snr, max_count=count, distance_px=_PEAK_DISTANCE_PX)
+    if not len(found.emitters):
+        return fit
+    trial = refit(scene, with_emitters(scene, fit, found.emitters), max_steps=5)
+    strength = strengths(scene, trial)
+    trial = refit(scene, without_emitters(scene, trial, np.flatnonzero(strength < rules.gain)), max_steps=4)
+    return trial if rules.score(trial) > rules.score(fit) else fit
+
+
+def strengths(scene: Scene, fit: Fit) -> np.ndarray:
+    """Return about what each emitter gains in log-likelihood: half its squared photons over their variance, ``[E]``."""
+    variance = np.maximum(covariance(scene, fit)[:, PHOTONS, PHOTONS], 1e-30)
+    return np.asarray(fit.emitters[:, PHOTONS] ** 2 / variance / 2)

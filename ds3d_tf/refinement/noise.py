@@ -1,0 +1,140 @@
+"""Photoelectrons and their noise: shifted Poisson with read noise, excess noise, bad pixels and model error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.setup import Setup
+
+# A dark, noiseless pixel would carry infinite information.
+MIN_VARIANCE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class CameraNoise:
+    """How counts become photoelectrons, and what noise they carry.
+
+    Attributes:
+        offset: counts of a dark pixel, a number or float ``[H, W]``.
+        gain: counts of a photoelectron, a number or float ``[H, W]``.
+        read_sigma: standard deviation of the read noise, photoelectrons, a number or float ``[H, W]``.
+        excess: variance over mean of the shot noise in photoelectrons: 1, or 2 for an EMCCD.
+        valid: bool ``[H, W]``, True for pixels to use; None: all.
+    """
+
+    offset: float | np.ndarray = 0.0
+    gain: float | np.ndarray = 1.0
+    read_sigma: float | np.ndarray = 0.0
+    excess: float = 1.0
+    valid: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("gain", None), ("read_sigma", 0.0), ("offset", -np.inf)):
+            value = np.asarray(getattr(self, name), np.float64)
+            if value.ndim not in (0, 2):
+                raise InputError(f"{name}: expected a number or a map [H, W], got shape {value.shape}")
+            used = value if self.valid is None or value.ndim == 0 else value[np.asarray(self.valid, bool)]
+            if not np.isfinite(used).all() or (used < least if least is not None else used <= 0).any():
+                wanted = "positive numbers" if least is None else "finite numbers of 0 or more"
+                raise InputError(f"{name}: expected {wanted}, got {np.min(used):g} as the smallest")
+        if not (np.isfinite(self.excess) and self.excess > 0):
+            raise InputError(f"excess: expected a positive number, got {self.excess:g}")
+
+    @classmethod
+    def from_setup(cls, setup: Setup) -> CameraNoise:
+        """Return the noise that a setup simulates: gain 1 and the root mean square of its range of read noise.
+
+        The baseline is left to the fitted background.
+        """
+        section = setup.read_noise
+        if section.kind == "none":
+            return cls()
+        low, high = section.sigma_range
+        return cls(read_sigma=float(np.sqrt((low**2 + low * high + high**2) / 3)))
+
+    def check_shape(self, shape: tuple[int, int]) -> None:
+        """Raise InputError if a map is not of the frames' shape (H, W), pixels."""
+        for name in ("offset", "gain", "read_sigma", "valid"):
+            value = getattr(self, name)
+            if value is not None and np.ndim(value) == 2 and np.shape(value) != shape:
+                raise InputError(
+                    f"{name}: a map of {np.shape(value)[0]}×{np.shape(value)[1]} pixels does not fit frames of "
+                    f"{shape[0]}×{shape[1]}"
+                )
+
+    def measured(self, counts: np.ndarray) -> MeasuredFrame:
+        """Return a frame with its noise, in units in which shot noise has variance = mean.
+
+        Args:
+            counts: float ``[H, W]``, raw counts; NaN and infinite pixels are left out.
+        """
+        counts = np.asarray(counts, np.float64)
+        valid = np.isfinite(counts)
+        if self.valid is not None:
+            valid &= np.asarray(self.valid, bool)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            electrons = (counts - self.offset) / self.gain / self.excess
+        variance = np.broadcast_to((np.asarray(self.read_sigma, np.float64) / self.excess) ** 2, counts.shape)
+        return MeasuredFrame(
+            data=np.where(valid, electrons, 0).astype(np.float32),
+            extra_variance=np.where(valid, variance, 0).astype(np.float32),
+            valid=valid.astype(np.float32),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredFrame:
+    """A frame whose shot noise has variance = mean (photoelectrons over the excess).
+
+    Attributes:
+        data: float32 ``[H, W]``, photoelectrons over the excess; 0 where not valid.
+        extra_variance: float32 ``[H, W]``, variance beyond the shot noise (read noise, model error), same unit squared.
+        valid: float32 ``[H, W]``, 1 for pixels to use, 0 for others, no unit.
+    """
+
+    data: np.ndarray
+    extra_variance: np.ndarray
+    valid: np.ndarray
+
+    def variance(self, mean: np.ndarray) -> np.ndarray:
+        """Return the variance of every pixel, mean + extra variance: float32 ``[H, W]``, photoelectrons squared.
+
+        Args:
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+        """
+        return np.maximum(mean + self.extra_variance, MIN_VARIANCE)
+
+    def log_likelihood(self, mean: np.ndarray) -> float:
+        """Return the shifted-Poisson log-likelihood, less what depends on the data alone.
+
+        d + σ² ~ Poisson(µ + σ²) (Huang et al., Nature Methods 10, 653, 2013), relative to that of µ = d.
+
+        Args:
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+        """
+        return float(np.sum(self.log_likelihoods(mean), dtype=np.float64))
+
+    def log_likelihoods(self, mean: np.ndarray) -> np.ndarray:
+        """Return what each pixel adds to :meth:`log_likelihood`: float32 ``[H, W]``, no unit.
+
+        Args:
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+        """
+        expected = self.variance(mean)
+        seen = self.data + self.extra_variance
+        # Written about seen = expected, so that single precision keeps small differences.
+        ratio = (seen - expected) / expected
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = np.where(ratio > -1, np.log1p(np.maximum(ratio, -0.999999)), 0)
+        return np.where(seen > 0, (seen - expected) - seen * log, seen * np.log(expected) - expected) * self.valid
+
+    def whitened(self, mean: np.ndarray) -> np.ndarray:
+        """Return residuals over their standard deviation: float32 ``[H, W]``, no unit; 0 where not valid.
+
+        Args:
+            mean: float32 ``[H, W]``, expected photoelectrons a pixel.
+        """
+        return self.valid * (self.data - mean) / np.sqrt(self.variance(mean))

@@ -1,0 +1,155 @@
+"""One frame to be explained: its data, its optics, its priors, and sums of emitters' images on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds3d_tf.refinement.background import SplineBackground, spline_background
+from ds3d_tf.refinement.images import ImageModel, LocalImages
+from ds3d_tf.refinement.noise import MeasuredFrame
+
+X, Y, Z, PHOTONS, BLUR = range(5)
+PARAMETERS = ("x", "y", "z", "photons", "blur")
+# A background may bend between knots by this share of its level before the penalty is felt.
+_BENDING_SHARE = 0.3
+# A narrow range of blurs, in pixels, is not worth fitting.
+MIN_BLUR_RANGE_PX = 0.05
+MAX_OUTSIDE_PX = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frame (or a part of one) with all that a fit of it needs.
+
+    Attributes:
+        frame: the measured frame, H rows and W columns.
+        model: images of the emitters.
+        centre_px: (row, column) of the pixel whose centre is x = y = 0.
+        spline: the background's B-splines.
+        blur_range_px: smallest and largest blur, camera pixels.
+        fit_blur: whether each emitter's blur is fitted, with the range as its prior, or its middle taken.
+        bending: standard deviation of the background's second differences, photoelectrons.
+        outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel.
+    """
+
+    frame: MeasuredFrame
+    model: ImageModel
+    centre_px: tuple[int, int]
+    spline: SplineBackground
+    blur_range_px: tuple[float, float]
+    fit_blur: bool
+    bending: float
+    outside: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W), pixels."""
+        return self.frame.data.shape[0], self.frame.data.shape[1]
+
+    @property
+    def blur_px(self) -> float:
+        """The middle of the range of blurs, camera pixels."""
+        return sum(self.blur_range_px) / 2
+
+    @property
+    def blur_sigma_px(self) -> float:
+        """Standard deviation of the blur's prior, that of a uniform one over the range, camera pixels."""
+        return (self.blur_range_px[1] - self.blur_range_px[0]) / np.sqrt(12)
+
+    def limits(self) -> np.ndarray:
+        """Return the smallest and largest value of an emitter's parameters: float64 ``[2, 5]``, in their units.
+
+        Positions may lie a little outside the frame; blurs a little outside their range.
+        """
+        scale = 1 / self.model.core.pixels_per_um
+        (height, width), (row, column) = self.shape, self.centre_px
+        low_z, high_z = self.model.z_range_um
+        low_blur, high_blur = self.blur_range_px
+        return np.array(
+            [
+                [(-column - MAX_OUTSIDE_PX) * scale, (-row - MAX_OUTSIDE_PX) * scale, low_z, 0.0, 0.85 * low_blur],
+                [
+                    (width - 1 - column + MAX_OUTSIDE_PX) * scale,
+                    (height - 1 - row + MAX_OUTSIDE_PX) * scale,
+                    high_z,
+                    np.inf,
+                    1.15 * high_blur,
+                ],
+            ]
+        )
+
+    def windows(self, images: LocalImages, xyz_um: np.ndarray) -> list[tuple[slice, slice, slice, slice]]:
+        """Return where each emitter's window meets the frame: rows and columns of the frame, then of the window.
+
+        Args:
+            images: the images whose windows are meant.
+            xyz_um: float ``[E, 3]`` (x, y, z), µm.
+        """
+        height, width = self.shape
+        size = images.window_px
+        result = []
+        for row, column in (images.corners(xyz_um) + np.array(self.centre_px)).tolist():
+            top, bottom = min(max(row, 0), height), max(min(row + size, height), 0)
+            left, right = min(max(column, 0), width), max(min(column + size, width), 0)
+            top, left = min(top, bottom), min(left, right)
+            result.append(
+                (
+                    slice(top, bottom),
+                    slice(left, right),
+                    slice(top - row, bottom - row),
+                    slice(left - column, right - column),
+                )
+            )
+        return result
+
+    def light(self, images: LocalImages, emitters: np.ndarray) -> np.ndarray:
+        """Return the sum of the emitters' images: float32 ``[H, W]``, photoelectrons.
+
+        Args:
+            images: the images to add up, core or wide.
+            emitters: float64 ``[E, 5]`` (x, y, z in µm, photons, blur in pixels).
+        """
+        total = np.zeros(self.shape, np.float32)
+        values = images.images(emitters[:, :3], emitters[:, BLUR])
+        for image, photons, (rows, columns, inner_rows, inner_columns) in zip(
+            values, emitters[:, PHOTONS].astype(np.float32), self.windows(images, emitters[:, :3]), strict=True
+        ):
+            total[rows, columns] += photons * image[inner_rows, inner_columns]
+        return total
+
+
+def make_scene(
+    frame: MeasuredFrame,
+    model: ImageModel,
+    centre_px: tuple[int, int],
+    blur_range_px: tuple[float, float],
+    fit_blur: bool | None = None,
+    outside: np.ndarray | None = None,
+) -> Scene:
+    """Return the scene of a frame.
+
+    Args:
+        frame: the measured frame.
+        model: images of the emitters.
+        centre_px: (row, column) of the pixel whose centre is x = y = 0.
+        blur_range_px: smallest and largest blur, camera pixels.
+        fit_blur: whether blurs are fitted; None: where their range is not narrow.
+        outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel; None: none.
+    """
+    height, width = frame.data.shape
+    used = frame.data[frame.valid > 0]
+    level = max(float(np.median(used)), 1.0) if used.size else 1.0
+    if fit_blur is None:
+        fit_blur = blur_range_px[1] - blur_range_px[0] >= MIN_BLUR_RANGE_PX
+    return Scene(
+        frame=frame,
+        model=model,
+        centre_px=centre_px,
+        spline=spline_background(height, width),
+        blur_range_px=blur_range_px,
+        fit_blur=fit_blur,
+        bending=_BENDING_SHARE * level + 1.0,
+        outside=np.zeros((height, width), np.float32) if outside is None else outside,
+    )
