@@ -8,6 +8,7 @@ order of the data's path:
 - ``simulation``: emitters, background, camera, streams of training examples
 - ``model``: networks, loss, metrics, import of published weights
 - ``localization``: recordings, engines that run a model, peaks, tables
+- ``refinement``: joint maximum likelihood of all emitters of a frame
 - ``evaluation``: matching with the truth, metrics, plots
 - ``calibration``: from beads and raw recordings to a setup
 - ``training``: fit, callbacks, several devices, search for better settings
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.refinement.frames import refine
     from ds3d_tf.setup.loading import load_setup
     from ds3d_tf.setup.setup import Setup
 
@@ -54,6 +56,7 @@ _HOMES = {
     "localize": "jobs.localize",
     "open_frames": "localization.frames.source",
     "prepare": "jobs.prepare",
+    "refine": "refinement.frames",
     "retrieve_mask": "jobs.retrieve_mask",
     "simulate": "jobs.simulate",
     "train": "jobs.train",
