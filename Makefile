@@ -6,7 +6,7 @@ TEST_PROCESSES ?= 2
 DEMO ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs install clean
+.PHONY: demo test lint docs build install clean
 
 install: $(VENV)/installed
 
@@ -23,14 +23,14 @@ $(VENV)/installed-for-tests: $(VENV)/installed requirements-extras.txt
 
 # Frames a little larger than those of the training: the network takes any size.
 demo: $(VENV)/installed
-	$(BIN)/python tools/train.py --setup quickstart --out $(DEMO)/run --overwrite
-	$(BIN)/python tools/simulate.py --setup $(DEMO)/run/setup.yaml --set volume.height_px=40 --set volume.width_px=40 \
+	$(BIN)/ds3d train --setup quickstart --out $(DEMO)/run --overwrite
+	$(BIN)/ds3d simulate --setup $(DEMO)/run/setup.yaml --set volume.height_px=40 --set volume.width_px=40 \
 	    --count 200 --seed 2026 --out $(DEMO)/frames --overwrite
-	$(BIN)/python tools/localize.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv \
+	$(BIN)/ds3d localize --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv \
 	    --plots --overwrite
-	$(BIN)/python tools/evaluate.py --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif \
+	$(BIN)/ds3d evaluate --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif \
 	    --truth $(DEMO)/frames/truth.csv --out $(DEMO)/evaluation --overwrite
-	@echo "Look at $(DEMO)/evaluation/example_frames.png, and at the other figures and metrics.json beside it."
+	@echo "Look at $(DEMO)/evaluation/example_frames.png, the other plots and metrics.json beside it."
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check .
@@ -48,5 +48,11 @@ docs: $(VENV)/installed
 	    -c requirements.txt -c requirements-extras.txt -e ".[docs]"
 	$(BIN)/python -m mkdocs build --strict --quiet
 
+# What is published, in dist/; a test installs the wheel elsewhere and runs it.
+build: $(VENV)/installed-for-tests
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) build dist site

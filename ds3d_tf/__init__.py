@@ -8,6 +8,7 @@ order of the data's path:
 - ``simulation``: emitters, background, camera, streams of training examples
 - ``model``: networks, loss, metrics, import of published weights
 - ``localization``: recordings, engines that run a model, peaks, tables
+- ``refinement``: joint maximum likelihood of all emitters of a frame
 - ``evaluation``: matching with the truth, metrics, plots
 - ``calibration``: from beads and raw recordings to a setup
 - ``training``: fit, callbacks, several devices, search for better settings
@@ -16,7 +17,8 @@ order of the data's path:
 - ``jobs``, ``options``, ``cli``: one job a command, its options, and the program ``ds3d``
 """
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.faces import lazy_names
 from ds3d_tf.common.quiet import quiet_tensorflow
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer
     from ds3d_tf.optics.masks import load_mask
+    from ds3d_tf.refinement.frames import refine
     from ds3d_tf.setup.loading import load_setup
     from ds3d_tf.setup.setup import Setup
 
@@ -48,18 +51,28 @@ _HOMES = {
     "design_mask": "jobs.design_mask",
     "estimate_noise": "jobs.estimate_noise",
     "evaluate": "jobs.evaluate",
-    "export": "jobs.export",
     "load_mask": "optics.masks",
     "load_setup": "setup.loading",
     "localize": "jobs.localize",
     "open_frames": "localization.frames.source",
     "prepare": "jobs.prepare",
+    "refine": "refinement.frames",
     "retrieve_mask": "jobs.retrieve_mask",
     "simulate": "jobs.simulate",
     "train": "jobs.train",
     "tune": "jobs.tune",
 }
-__all__ = sorted(_HOMES)
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+_lazy_name, _names = lazy_names(__name__, _HOMES)
+__all__ = sorted([*_HOMES, "export"])
+
+
+def __getattr__(name: str) -> Any:
+    # The room and its job have one name: the room is a module that can be called.
+    return importlib.import_module("ds3d_tf.export") if name == "export" else _lazy_name(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*_names(), *__all__})
+
 
 quiet_tensorflow()

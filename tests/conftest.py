@@ -25,6 +25,63 @@ if _DATA.is_dir():
     os.environ.setdefault("DS3D_DATA", str(_DATA))
 
 
+TINY = (
+    "volume.height_px=20",
+    "volume.width_px=24",
+    "volume.margin_px=4",
+    "volume.depth_voxels=5",
+    "emitters.count_range=[1, 4]",
+    "learning.filters=4",
+    "learning.batch_size=4",
+    "learning.epochs=2",
+    "training_set.training_count=16",
+    "training_set.validation_count=8",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--slow``."""
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow, which take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out, unless asked for by ``--slow`` or ``-m``."""
+    if config.getoption("--slow") or "slow" in config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.fixture(scope="session")
+def tiny_changes() -> tuple[str, ...]:
+    """Changes of the preset ``quickstart`` that make an epoch take a second, as ``--set`` takes them."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_options() -> list[str]:
+    """The options of a command that ask for the tiny setup."""
+    return ["--setup", "quickstart", *(word for change in TINY for word in ("--set", change))]
+
+
+@pytest.fixture(scope="session")
+def ds3d() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of the program ``ds3d`` in this process; returns exit code, stdout and stderr."""
+    from typer.testing import CliRunner
+
+    from ds3d_tf.cli.app import app
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [str(argument) for argument in arguments]
+        result = CliRunner().invoke(app, words, prog_name="ds3d")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Root of this checkout."""
@@ -106,8 +163,8 @@ def model_folder(exported: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def start_server(repository: Path) -> Iterator[Callable[..., Any]]:
-    """Start tools/serve.py with a model folder in a process of its own; returns it with ``grpc`` and ``rest``.
+def start_server() -> Iterator[Callable[..., Any]]:
+    """Start `ds3d serve` with a model folder in a process of its own; returns it with ``grpc`` and ``rest``.
 
     ``ports=(grpc, rest)`` asks for certain ones. What still runs at the end is killed.
     """
@@ -116,7 +173,7 @@ def start_server(repository: Path) -> Iterator[Callable[..., Any]]:
     running = []
 
     def start(folder: Path, *options: str, ports: tuple[int, int] = (0, 0)) -> subprocess.Popen[str]:
-        command = [sys.executable, str(repository / "tools/serve.py"), "--model", f"bright={folder}", *options]
+        command = [sys.executable, "-m", "ds3d_tf", "serve", "--model", f"bright={folder}", *options]
         command += ["--port", str(ports[0]), "--rest-port", str(ports[1])]
         process: Any = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         running.append(process)

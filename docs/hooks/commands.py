@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-import re
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-import typer
-
 MARKER = "<!-- commands -->"
-_MARKUP = re.compile(r"\[/?(?:bold|dim|italic|link|green|yellow|red|cyan)[^\]]*\]")
 
 
 def _plain(text: str) -> str:
     """Return help text as one line of Markdown."""
-    return " ".join(_MARKUP.sub("", text.replace("\f", " ").replace("\\[", "[")).split()).replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "\\|")
 
 
-def _option_row(option: Any, context: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-    choices = getattr(option.type, "choices", None)
-    kind = " \\| ".join(f"`{getattr(choice, 'value', choice)}`" for choice in choices or [])
-    default = option.get_default(context, call=False)
-    default = getattr(default, "value", default)
-    shown = "" if default in (None, (), [], False, "") or callable(default) else f"`{default}`"
-    help_text = _plain(getattr(option, "help", None) or "")
-    required = " (required)" if option.required else ""
-    return f"| {names} | {help_text}{f' {kind}' if kind else ''}{required} | {shown} |"
+def _row(parameter: Any) -> str:
+    """Return one option as a row of a table: its names, its meaning with its choices, its default."""
+    from ds3d_tf.common.options import choices
+
+    option, default = parameter.option, parameter.default
+    name = f"`{option.flag or option.metavar or parameter.name.upper()}`"
+    values = [f"`{value}`" for value in choices(parameter.kind) if value is not None]
+    meaning = _plain(option.help) + (f" One of {', '.join(values)}." if values else "")
+    if default is inspect.Parameter.empty:
+        return f"| {name} | {meaning} (required) | |"
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"| {name} | {meaning} | {f'`{shown}`' if str(shown) not in ('', 'None', 'False') else ''} |"
+
+
+def _section(function: Callable[..., None]) -> list[str]:
+    """Return the section of one command: its help and a table of its options."""
+    from ds3d_tf.cli.options import parameters
+
+    paragraphs = [_plain(part) for part in (inspect.getdoc(function) or "").split("\n\n")]
+    lines = [
+        f"### `ds3d {function.__name__.replace('_', '-')}`",
+        "",
+        *[line for part in paragraphs for line in (part, "")],
+    ]
+    lines += ["| option | meaning | default |", "|---|---|---|"]
+    return [*lines, *[_row(parameter) for parameter in parameters(function)], ""]
 
 
 def command_sections() -> str:
-    """Return a section for every command: its help and a table of its options."""
-    from ds3d_tf.cli.app import app
+    """Return a section for every command, in the groups of `ds3d --help`."""
+    from ds3d_tf.cli.app import PANELS
 
-    program = typer.main.get_command(app) if isinstance(app, typer.Typer) else app
-    context = program.make_context("ds3d", [], resilient_parsing=True)
-    sections = []
-    for name in program.list_commands(context):
-        command = program.get_command(context, name)
-        if command is None or command.hidden:
-            continue
-        inner = type(context)(command, info_name=name, parent=context, resilient_parsing=True)
-        paragraphs = [_plain(part) for part in (command.help or "").split("\n\n")]
-        sections += [f"## `ds3d {name}`", "", *[line for part in paragraphs for line in (part, "")]]
-        sections += ["| option | meaning | default |", "|---|---|---|"]
-        sections += [_option_row(param, inner) for param in command.params if param.name != "help"]
-        sections += [""]
-    return "\n".join(sections)
+    lines = []
+    for panel, functions in PANELS.items():
+        lines += [f"## {panel}", "", *[line for function in functions for line in _section(function)]]
+    return "\n".join(lines)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -1,4 +1,4 @@
-"""One form of the loss, timed in a process of its own so that its memory is its own: package or plain."""
+"""One form of the loss (package or plain), timed in a separate process to measure its memory."""
 
 from __future__ import annotations
 

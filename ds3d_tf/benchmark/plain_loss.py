@@ -1,14 +1,17 @@
-"""The loss by its definition, as DeepSTORM3D computes it: what the package's own is compared with."""
+"""The loss computed by its definition, as in DeepSTORM3D: the reference for the package's faster form."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def plain_loss(labels: Any, prediction: Any, scaling_factor: float) -> Any:
-    """Return the loss by its definition: volumes of labels and one 7×7×7 convolution of each (DeepSTORM3D).
+
+def plain_loss(labels: tf.Tensor, prediction: tf.Tensor, scaling_factor: float) -> tf.Tensor:
+    """Return the loss by its definition (DeepSTORM3D): one 7×7×7 convolution of the labels and one of the prediction.
 
     Args:
         labels: float32 ``[B, R, C, D]``, 0 or 1 in each voxel.
@@ -25,7 +28,7 @@ def plain_loss(labels: Any, prediction: Any, scaling_factor: float) -> Any:
     axis = np.array(blur_kernel(), np.float32)
     kernel = tf.constant((axis[:, None, None] * axis[:, None] * axis)[..., None, None])
 
-    def blurred(volume: Any) -> Any:
+    def blurred(volume: tf.Tensor) -> tf.Tensor:
         padded = tf.pad(volume[..., tf.newaxis], [[0, 0], [0, 0], [0, 0], [3, 3], [0, 0]])
         return tf.nn.conv3d(padded, kernel, [1] * 5, "VALID")
 

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, each a few timings."""
+"""The sections of the benchmark, each with a few timings; benchmark/train.py has one more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds3d_tf.benchmark.timing import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BLOBS_A_FRAME = 60
 
 
 def time_simulation(setup: Setup, sizes: Sizes, yardsticks: dict[str, float]) -> list[Timing]:
-    """Time one training example of the setup, noise and normalization included, as the stream yields it."""
+    """Time one training example of the setup from the stream, noise and normalization included."""
     from ds3d_tf.simulation.stream import default_renderer, training_dataset
 
     renderer = default_renderer(setup)
@@ -37,7 +37,7 @@ def time_simulation(setup: Setup, sizes: Sizes, yardsticks: dict[str, float]) ->
         for _ in training_dataset(setup, "training", SEED, limit=count, renderer=renderer):
             pass
 
-    # Two lengths, so that building and tracing the stream does not count.
+    # The difference of two lengths, so that building and tracing the stream do not count.
     short, long = sizes.examples, 3 * sizes.examples
     seconds = median_seconds(lambda: draw(long), sizes.repeats) - median_seconds(lambda: draw(short), sizes.repeats)
     seconds = max(seconds, 0.0) / (long - short)
@@ -47,7 +47,7 @@ def time_simulation(setup: Setup, sizes: Sizes, yardsticks: dict[str, float]) ->
 
 
 def time_loss(setup: Setup, sizes: Sizes) -> list[Timing]:
-    """Time the loss and its gradient, and the plain 7×7×7 convolution it is equal to, each in its own process."""
+    """Time the loss and its gradient, and the equivalent plain 7×7×7 convolution, each in a separate process."""
     depth, results = setup.volume.depth_voxels, {}
     for form in ("package", "plain"):
         arguments = [form, sizes.frame_px, depth, sizes.repeats, SEED, setup.learning.scaling_factor]
@@ -59,7 +59,9 @@ def time_loss(setup: Setup, sizes: Sizes) -> list[Timing]:
         )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise InputError(f"loss: the {form} form failed ({reason}); a smaller --size needs less memory")
+            raise InputError(
+                f"loss: the {form} form failed ({reason}); a smaller {argument('frame_px')} needs less memory"
+            )
         results[form] = json.loads(done.stdout.splitlines()[-1])
     ours, plain = results["package"], results["plain"]
     name = f"loss and gradient, {sizes.frame_px}×{sizes.frame_px}, D = {depth}"
@@ -81,7 +83,7 @@ def time_loss(setup: Setup, sizes: Sizes) -> list[Timing]:
 
 
 def network_gflop(setup: Setup, frame_px: int) -> float:
-    """Return the products and sums (10⁹) of one prediction as the network is defined: doubling, then convolving."""
+    """Return the multiplications and additions (10⁹) of one prediction of the network as it is defined."""
     volume, filters = setup.volume, setup.learning.filters
     pixels, depth = frame_px**2, volume.depth_voxels
     taps = 9 * (filters + 5 * (filters + 1) * filters)
@@ -105,7 +107,7 @@ def time_localization(
             model = Path(folder) / "model"
             export_saved_model(LocalizationNet.from_setup(setup), setup, np.zeros((3, 3)), model)
         localizers = {"float32": Localizer(model, memory_gb=math.inf)}
-        with contextlib.suppress(InputError):  # a model without it
+        with contextlib.suppress(InputError):  # the model may not support it
             localizers["bfloat16"] = Localizer(model, memory_gb=math.inf, precision="bfloat16")
     setup = localizers["float32"].setup
     size = max(sizes.frame_px, localizers["float32"].receptive_radius_px)
@@ -133,7 +135,7 @@ def time_localization(
 
 
 def _time_recording(localizers: dict[str, Localizer], frames: str | Path) -> Timing:
-    """Time bfloat16 on a recording, and compare its localizations with float32's."""
+    """Time bfloat16 on a recording, and compare its localizations with those of float32."""
     from scipy.spatial import cKDTree
 
     from ds3d_tf.localization.frames.source import open_frames
@@ -158,7 +160,7 @@ def _time_recording(localizers: dict[str, Localizer], frames: str | Path) -> Tim
 
 
 def time_peaks(setup: Setup, sizes: Sizes) -> list[Timing]:
-    """Time peak finding in a prediction made of blobs, some of which are clipped."""
+    """Time peak finding in an artificial prediction of blobs, some of which are clipped."""
     import tensorflow as tf
 
     from ds3d_tf.localization.peaks.peaks import find_peaks

@@ -14,16 +14,17 @@ from ds3d_tf.options import Sizes
 
 __all__ = ["ORIGINAL_YARDSTICKS", "Sizes", "Timing", "complex_yardstick", "matrix_gflops", "median_seconds"]
 
-# The work behind the time of a frame of DeepSTORM3D's simulation: 18 emitters, each two phases and one transform.
+# The yardstick does the work of one simulated frame of DeepSTORM3D: for each of 18 emitters, two phase factors and an
+# FFT.
 YARDSTICK_EMITTERS, YARDSTICK_PIXELS = 18, 203
-# What the original takes for one frame of demo 1, in yardsticks.
+# Time of the original for one frame of demo 1, in units of the yardstick.
 ORIGINAL_YARDSTICKS = 1.15
 MATRIX_SIZE = 2048
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Median time of one thing, and figures derived from it (``ratios``: name → number)."""
+    """Median time of one operation, and numbers derived from it (``ratios``: name → number)."""
 
     part: str
     name: str

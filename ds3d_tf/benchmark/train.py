@@ -1,4 +1,4 @@
-"""The benchmark of training: a step in each precision, the plain form it is equal to, and a step fed by the stream."""
+"""The benchmark of training: a step in each precision, an equivalent plain step, and a step fed by the stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ds3d_tf.benchmark.sections import SEED, time_simulation
 from ds3d_tf.benchmark.timing import Sizes, Timing, median_seconds
 from ds3d_tf.setup import Setup
 
-# A step of the original at demo 1's size, batch 1, takes 38 s on two cores that multiply 100 GFLOP/s in float32.
+# A step of the original at demo 1's size, batch 1, takes 38 s on two cores with 100 GFLOP/s in float32.
 ORIGINAL_STEP_GFLOP = 38.0 * 100.0
 ORIGINAL_SIZE, ORIGINAL_DEPTH, ORIGINAL_FILTERS = 121, 121, 64
 
@@ -48,7 +48,7 @@ def time_training(setup: Setup, sizes: Sizes, yardsticks: dict[str, float]) -> l
 
 
 def sized(setup: Setup, sizes: Sizes) -> Setup:
-    """Return a setup for frames and batches of the asked sizes."""
+    """Return the setup with frames and batches of the given sizes."""
     margin = min(setup.volume.margin_px, (sizes.frame_px - 1) // 4)
     changes: dict[str, Any] = {
         "volume.height_px": sizes.frame_px,
@@ -83,7 +83,7 @@ def _package_step(setup: Setup, batch: tuple[Any, Any]) -> Callable[[], float]:
 
 
 def _plain_step(setup: Setup, batch: tuple[Any, Any]) -> Callable[[], float]:
-    """Return a step of the same network as it is defined: labels as volumes, doubled images, 7×7×7 convolutions."""
+    """Return a step of the network as it is defined: label volumes, repeated pixels, 7×7×7 convolutions."""
     import keras
     from keras import ops
 
@@ -115,7 +115,7 @@ def _stepping(model: Any, batch: tuple[Any, Any]) -> Callable[[], float]:
 
 
 def _time_fed_steps(setup: Setup, sizes: Sizes, stream_seconds: float) -> Timing:
-    """Time steps that take their frames from the stream; ``stream_seconds``: of a frame from the stream alone."""
+    """Time steps that take their frames from the stream; ``stream_seconds`` is the time of a frame without training."""
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.simulation.stream import training_dataset
     from ds3d_tf.training import compile_network

@@ -27,8 +27,8 @@ _FORMER_NAMES: dict[str, dict[str, str]] = {
 class _Commands(TyperGroup):
     """Takes ``retrieve_mask`` for ``retrieve-mask``."""
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name.replace("_", "-"))
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, [args[0].replace("_", "-"), *args[1:]])
 
 
 def _version(wanted: bool) -> None:

@@ -16,7 +16,6 @@ from typer.core import TyperCommand
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.options import Option, Options, described
-from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.options.shared import INPUT
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ OUTPUT, MODEL, SETUP = "Output", "Model", "Setup"
 
 SetupName = Annotated[str, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
 MaybeSetupName = Annotated[str | None, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
-Changes = Annotated[
+Overrides = Annotated[
     tuple[str, ...],
     Option("--set", "Change one value of the setup; may be repeated.", SETUP, "SECTION.FIELD=VALUE"),
 ]
@@ -60,11 +59,11 @@ def show(result: Result) -> None:
     console.messages().print(result.summary(), soft_wrap=True, markup=False)
 
 
-def setup_of(name: str, changes: tuple[str, ...]) -> Setup:
+def setup_of(name: str, overrides: tuple[str, ...]) -> Setup:
     """Return the setup that ``--setup`` and ``--set`` ask for."""
     from ds3d_tf.setup import load_setup
 
-    return load_setup(name, changes)
+    return load_setup(name, overrides)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,6 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(**values: Any) -> None:
         try:
-            quiet_tensorflow()
             function(**_grouped(function, {one.name: _converted(one, values[one.name]) for one in options}))
         except InputError as error:
             print(f"error: {error.for_command(option_names(function))}", file=sys.stderr)

@@ -52,7 +52,8 @@ class Options:
             value, allowed = getattr(self, name), choices(kind)
             if allowed and value not in allowed:
                 known = [str(one) for one in allowed if one is not None]
-                raise InputError(f"{argument(name)} {value}: expected {' or '.join(known)}")
+                expected = " or ".join([", ".join(known[:-1]), known[-1]] if known[1:] else known)
+                raise InputError(f"{argument(name)} {value}: expected {expected}")
             if value is not None and (option.least is not None or option.above is not None):
                 _check_range(name, value, option)
 

@@ -18,7 +18,8 @@ def quiet_tensorflow() -> None:
     The native libraries write to file descriptor 2 before their log level is read, so the descriptor
     itself points elsewhere while they load.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0" and "tensorflow" not in sys.modules:
+    already = "tensorflow" in sys.modules or any(isinstance(finder, _TensorFlowFinder) for finder in sys.meta_path)
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0" and not already:
         sys.meta_path.insert(0, _TensorFlowFinder())
 
 

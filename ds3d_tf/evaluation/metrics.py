@@ -16,7 +16,7 @@ _DEPTH_GROUPS = 8
 def metrics(comparison: Comparison, z_range_um: tuple[float, float] | None = None) -> dict[str, Any]:
     """Return all metrics as plain numbers; a metric that is undefined (an error without a pair) is None.
 
-    ``jaccard`` = TP / (TP + FP + FN) over all frames together; ``jaccard_frame_mean``: mean over the frames' own;
+    ``jaccard`` = TP / (TP + FP + FN) over all frames together; ``jaccard_frame_mean`` is its mean over the frames;
     lateral RMSE = sqrt(mean(dx² + dy²)), axial sqrt(mean(dz²)), bias = mean error. ``by_emitter_number`` and
     ``by_depth`` hold the same metrics for groups of frames and for slices of ``z_range_um`` (that of the emitters if
     None). A pair and a missed emitter count in the emitter's slice, a false localization in the localization's slice.

@@ -15,6 +15,7 @@ from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import EvaluateOptions
+from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
     from ds3d_tf.evaluation.truth import FrameTruth
@@ -72,8 +73,8 @@ def evaluate(
     out = check_folder(out, overwrite, "evaluate")
     frames, truth = options.frames, options.truth
     if (frames is None) != (truth is None):
-        given, other = ("frames", "truth") if truth is None else ("truth", "frames")
-        raise InputError(f"{argument(given)} needs {argument(other)} as well: frames and the table of their emitters")
+        present, missing = ("frames", "truth") if truth is None else ("truth", "frames")
+        raise InputError(f"{argument(present)} also needs {argument(missing)}: frames and the table of their emitters")
 
     from ds3d_tf.evaluation.comparison import compare
     from ds3d_tf.evaluation.metrics import metrics
@@ -138,7 +139,7 @@ def _recorded(
 
 
 def _simulated(
-    setup: Any, count: int, seed: int, emitter_count: int | None, label_threshold: float | None
+    setup: Setup, count: int, seed: int, emitter_count: int | None, label_threshold: float | None
 ) -> Iterator[tuple[np.ndarray, FrameTruth]]:
     from ds3d_tf.evaluation.truth import simulated_truth
     from ds3d_tf.simulation.stream import simulated_groups
@@ -170,7 +171,7 @@ def _write(
     found: list[np.ndarray],
     shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]],
     names: list[str],
-    setup: Any,
+    setup: Setup,
 ) -> None:
     from ds3d_tf.evaluation import plots
     from ds3d_tf.evaluation.report import write_metrics

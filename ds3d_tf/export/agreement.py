@@ -1,4 +1,4 @@
-"""How far an exported model's answers are from the Keras model's."""
+"""How closely an exported model agrees with the Keras model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.evaluation.matching import match
 from ds3d_tf.localization.engines.network import NetworkEngine
 from ds3d_tf.localization.localizer import Localizer
@@ -24,9 +24,10 @@ _REPEATS = 3
 class Agreement:
     """Localizations and volumes of an exported model beside the Keras model's.
 
-    ``within`` maps a distance, nm, to the share of localizations that have a partner so near, of whichever model has
-    more; ``lost`` have none within 100 nm, ``added`` are the exported model's without one. ``largest_difference`` is
-    that of two volumes' confidence in one voxel. Times are for ``timed_px`` rows and columns, side by side.
+    ``within`` maps a distance, nm, to the share of localizations that have a partner within it; the share is taken of
+    the model with more localizations. ``lost`` counts the Keras model's localizations without a partner within 100 nm,
+    ``added`` the exported model's. ``largest_difference`` is the largest difference of the confidence in one voxel.
+    Times are for ``timed_px`` rows and columns, measured in turns.
     """
 
     frames: int
@@ -71,14 +72,14 @@ class Agreement:
 def keras_localizer(
     model: Any, setup: Setup, mask_rad: np.ndarray, memory_gb: float, receptive_radius_px: int | None = None
 ) -> Localizer:
-    """Return a Localizer around a Keras model as it is, the yardstick of all formats.
+    """Return a Localizer around a Keras model, the reference for all formats.
 
     Args:
         model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``.
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
         memory_gb: memory, GB, within which frames are localized.
-        receptive_radius_px: how far, in pixels, the model looks; None: what it says itself.
+        receptive_radius_px: largest distance, in pixels, at which the model sees; None: the model's own property.
     """
     import tensorflow as tf
 
@@ -98,11 +99,11 @@ def keras_localizer(
 
     receptive_radius_px = receptive_radius_px or getattr(model, "receptive_radius_px", None)
     engine = NetworkEngine(network, setup, mask_rad, receptive_radius_px or 0, path="the Keras model")
-    # Without knowing how far it looks, no tile would do.
+    # Tiles need a known receptive field; without it, frames are localized whole.
     return Localizer(engine, memory_gb=memory_gb if receptive_radius_px else float("inf"))
 
 
-def compare(
+def measure_agreement(
     reference: Localizer,
     exported: Localizer,
     frames: Sequence[np.ndarray],
@@ -130,8 +131,8 @@ def compare(
     total = sum(map(len, expected))
     if not total:
         raise InputError(
-            f"the model finds nothing in the {len(frames)} frames to compare on; give others by --frames, "
-            "or more by --check"
+            f"the model finds no emitters in the {len(frames)} frames of the comparison; give other "
+            f"{argument('frames')}, or more of them ({argument('check')})"
         )
     most = max(total, sum(map(len, found)))
     within = {f"{near:g} nm": _pairs(expected, found, near / 1000)[0] / most for near in NEAR_NM}
@@ -169,7 +170,7 @@ def _part(frame: np.ndarray, localizer: Localizer) -> np.ndarray:
         max(volume.height_px, localizer.receptive_radius_px),
         max(volume.width_px, localizer.receptive_radius_px),
     )
-    corner = [max(length - own, 0) // 2 for length, own in zip(frame.shape, size, strict=True)]
+    corner = [max(length - side, 0) // 2 for length, side in zip(frame.shape, size, strict=True)]
     return frame[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
 
 

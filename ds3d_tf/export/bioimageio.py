@@ -11,9 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.file_names import CARD_FILE, MASK_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.optional import require
+from ds3d_tf.common.plotting import DEPTH_COLOUR_MAP
 from ds3d_tf.export.plain_keras import INPUT, OUTPUT, plain_keras
+from ds3d_tf.setup import Setup
+from ds3d_tf.setup.sections import NormalizationSection
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 AUTHOR = "The ds3d-tf authors"
@@ -23,14 +28,14 @@ PAPER = (
 )
 PAPER_DOI = "10.1038/s41592-020-0853-5"
 DOCUMENTATION_TEMPLATE = "bioimageio_readme.md"
-# The test output is in the package: 16·D voxels a pixel.
+# The package contains the test output, which has 16·D voxels per pixel.
 _MAX_TEST_VOXELS = 6_000_000
 
 
 def export_bioimageio(
     model: Any,
-    setup: Any,
-    mask_rad: Any,
+    setup: Setup,
+    mask_rad: np.ndarray,
     out: str | Path,
     *,
     frames: Sequence[np.ndarray],
@@ -39,27 +44,26 @@ def export_bioimageio(
 ) -> None:
     """Write a model package (zip): weights as SavedModel, ``.keras`` and HDF5, test data, documentation, citation.
 
-    The model takes raw frames, normalized by the package's preprocessing, and gives the confidence of an emitter in
-    every voxel. Peaks are left to the user; ``setup.yaml`` and ``mask.npy`` are attached.
+    The model takes raw frames, which the package's preprocessing normalizes, and returns the confidence of an emitter
+    in every voxel. It does not find peaks; ``setup.yaml`` and ``mask.npy`` are attached.
 
     Args:
         model: a ``LocalizationNet``.
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
         out: file to write, ending in ``.zip``; whole or not at all.
-        frames: float32 ``[H, W]`` each, raw counts: the first is, cropped, the test input.
+        frames: float32 ``[H, W]`` each, raw counts: a crop of the first one is the test input.
         run: the model's folder, whose ``card.md`` goes into the documentation.
         name: of the model; None: the setup's.
 
-    Raises InputError if the extra is missing, the model or the frames do not do, or the file cannot be written.
+    Raises InputError if the extra is not installed, the model or frames are unsuitable, or the file cannot be written.
     """
     out = Path(out)
     if out.suffix.lower() != ".zip":
-        raise InputError(f"--out {out}: expected a name that ends in .zip for bioimageio")
-    try:
-        from bioimageio.spec import save_bioimageio_package
-    except ImportError as error:
-        raise InputError("--to bioimageio: pip install 'ds3d-tf[bioimageio]'") from error
+        raise InputError(f"{argument('out')} {out}: expected a name that ends in .zip for bioimageio")
+    require(f"{argument('to')} bioimageio", "bioimageio", "bioimageio.spec")
+    from bioimageio.spec import save_bioimageio_package
+
     network = plain_keras(model)
     name = name or f"DeepSTORM3D {setup.name}"
     with tempfile.TemporaryDirectory(prefix="ds3d-tf-") as temporary:
@@ -72,13 +76,13 @@ def export_bioimageio(
         (folder / "README.md").write_text(
             _documentation(name, setup, int(model.receptive_radius_px), run), encoding="utf-8"
         )
-        setup.with_mask(mask_rad).save(folder / "setup.yaml")
+        setup.with_mask(mask_rad, MASK_FILE).save(folder / SETUP_FILE)
         description = _description(folder, name, setup, int(model.receptive_radius_px))
         with whole_file(out) as whole:
             shutil.move(save_bioimageio_package(description, output_path=folder / "package.zip"), whole)
 
 
-def normalize_numpy(frames: np.ndarray, section: Any) -> np.ndarray:
+def normalize_numpy(frames: np.ndarray, section: NormalizationSection) -> np.ndarray:
     """Return frames as the package's preprocessing gives them to the network.
 
     Args:
@@ -96,12 +100,12 @@ def normalize_numpy(frames: np.ndarray, section: Any) -> np.ndarray:
 
 
 def _min_side_px(receptive_radius_px: int) -> int:
-    """Return the smallest side of an input that leaves something inside the border that a tile loses."""
+    """Return the smallest side of an input of which something remains when the overlap is cut off on both sides."""
     return 2 * receptive_radius_px + 8
 
 
 def _test_data(
-    network: Any, setup: Any, frames: Sequence[np.ndarray], receptive_radius_px: int
+    network: Any, setup: Setup, frames: Sequence[np.ndarray], receptive_radius_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a crop of the first frame, ``[H, W]`` raw counts, around its brightest pixel, and its volume."""
     if not len(frames):
@@ -156,20 +160,20 @@ def _write_cover(path: Path, frame: np.ndarray, volume: np.ndarray) -> None:
     height = volume.max(axis=-1)
     depth = volume.argmax(axis=-1) / max(volume.shape[-1] - 1, 1)
     brightness = np.clip(height / max(float(height.max()), 1e-6), 0, 1)[..., np.newaxis]
-    right.imshow(matplotlib.colormaps["turbo"](depth)[..., :3] * np.sqrt(brightness))
+    right.imshow(matplotlib.colormaps[DEPTH_COLOUR_MAP](depth)[..., :3] * np.sqrt(brightness))
     for axes in (left, right):
         axes.set_axis_off()
     figure.savefig(path)
 
 
-def _documentation(name: str, setup: Any, receptive_radius_px: int, run: str | Path | None) -> str:
+def _documentation(name: str, setup: Setup, receptive_radius_px: int, run: str | Path | None) -> str:
     facts = {
         "name": name,
         "paper": f"{PAPER}, https://doi.org/{PAPER_DOI}",
         "input": INPUT,
         "output": OUTPUT,
         "smallest": _min_side_px(receptive_radius_px),
-        "reach": receptive_radius_px,
+        "overlap": receptive_radius_px,
         "wavelength": f"{setup.optics.wavelength_um:g}",
         "na": f"{setup.optics.numerical_aperture:g}",
         "pixel_nm": f"{setup.optics.pixel_um * 1000:g}",
@@ -191,17 +195,17 @@ def _documentation(name: str, setup: Any, receptive_radius_px: int, run: str | P
             "each frame from its smallest to its largest count; do so before cutting it into tiles."
         )
     text = Path(__file__).with_name(DOCUMENTATION_TEMPLATE).read_text(encoding="utf-8").format(**facts)
-    card = None if run is None else Path(run) / "card.md"
+    card = None if run is None else Path(run) / CARD_FILE
     if card is not None and card.is_file():
         text += "\n" + re.sub(r"^#", "##", card.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return text
 
 
-def _step_nm(setup: Any) -> float:
+def _step_nm(setup: Setup) -> float:
     return (setup.volume.z_max_um - setup.volume.z_min_um) / setup.volume.depth_voxels * 1000
 
 
-def _description(folder: Path, name: str, setup: Any, receptive_radius_px: int) -> Any:
+def _description(folder: Path, name: str, setup: Setup, receptive_radius_px: int) -> Any:
     """Return the package's ``ModelDescr`` of the files in ``folder``."""
     import keras
     import tensorflow as tf
@@ -248,7 +252,7 @@ def _description(folder: Path, name: str, setup: Any, receptive_radius_px: int) 
         tags=["single-molecule-localization", "smlm", "psf-engineering", "3d", "fluorescence", "keras", "tensorflow"],
         documentation=spec.FileDescr(source=folder / "README.md"),
         covers=[spec.FileDescr(source=folder / "cover.png")],
-        attachments=[spec.FileDescr(source=folder / file) for file in ("setup.yaml", "mask.npy")],
+        attachments=[spec.FileDescr(source=folder / file) for file in (SETUP_FILE, MASK_FILE)],
         inputs=[
             spec.InputTensorDescr(
                 id=spec.TensorId(INPUT),

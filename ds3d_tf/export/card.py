@@ -12,7 +12,7 @@ from ds3d_tf.common.file_names import CARD_FILE, EVALUATION_FOLDER, HISTORY_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup, load_setup
-from ds3d_tf.training.run_folder.parts import how_it_ended, read_stretches
+from ds3d_tf.training.run_folder.parts import how_it_ended, read_parts
 
 
 def write_card(folder: str | Path) -> None:
@@ -28,39 +28,39 @@ def write_card(folder: str | Path) -> None:
 def card_text(folder: str | Path) -> str:
     """Return the model card, Markdown, of a run's or an imported model's folder.
 
-    Read are ``setup.yaml`` and, where they are, ``history.csv``, ``stretches.json`` and ``evaluation/metrics.json``.
+    It is made from ``setup.yaml`` and, if present, ``history.csv``, ``parts.json`` and ``evaluation/metrics.json``.
 
     Raises InputError if the folder has no setup.
     """
     folder = Path(folder)
     setup = load_setup(folder / SETUP_FILE)
     rows = _history(folder)
-    parts = [
+    sections = [
         f"# {setup.name}",
         _purpose(setup),
         "## Use",
         _use(setup),
-        "## Figures",
-        _figures(folder),
+        "## Metrics",
+        _metrics(folder),
         "## Microscope",
         _table(("what", "value"), _microscope(setup)),
         "## Training data",
         _table(("what", "value"), _data(setup)),
         "## Training",
-        _training(setup, rows, read_stretches(folder)),
+        _training(setup, rows, read_parts(folder)),
         "## Limits",
         _limits(setup),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _purpose(setup: Setup) -> str:
     volume = setup.volume
     return (
-        "A network that localizes single emitters in three dimensions, each frame by itself, from images of a "
-        "microscope whose point spread function depends on depth: x, y, and z between "
-        f"{volume.z_min_um:g} and {volume.z_max_um:g} µm above the coverslip. After DeepSTORM3D (Nehme et al., Nature "
-        "Methods 2020); trained on simulated frames only."
+        "A network that localizes single emitters in three dimensions, in each frame separately. The point spread "
+        "function of the microscope depends on depth; z is found between "
+        f"{volume.z_min_um:g} and {volume.z_max_um:g} µm above the coverslip. The method is that of DeepSTORM3D (Nehme "
+        "et al., Nature Methods 2020). It was trained on simulated frames only."
     )
 
 
@@ -69,22 +69,23 @@ def _use(setup: Setup) -> str:
     return (
         f"Frames of raw counts at gain 1, of any size, camera pixels of {pixel_nm:.4g} nm in the sample. With the "
         "folder of this card:\n\n"
-        "```bash\npython tools/localize.py --model FOLDER --frames recording.tif --out molecules.csv\n```\n\n"
-        "or from Python\n\n```python\nfrom ds3d_tf.localization.localizer import Localizer\n\n"
-        "found = Localizer(FOLDER).localize(frames).to_dataframe()  # frame; x, y, z in nm; confidence\n```\n\n"
-        f"Localizations have a confidence from {setup.learning.peak_threshold:g} (`learning.peak_threshold`; a higher "
-        f"one finds fewer and surer) to {setup.learning.scaling_factor:g}."
+        "```bash\nds3d localize --model FOLDER --frames recording.tif --out molecules.csv\n```\n\n"
+        "or from Python\n\n```python\nimport ds3d_tf as ds\n\n"
+        "found = ds.Localizer(FOLDER).localize(frames).to_dataframe()  # frame; x, y, z in nm; confidence\n```\n\n"
+        f"The confidence of a localization lies between {setup.learning.peak_threshold:g} "
+        f"(`learning.peak_threshold`) and {setup.learning.scaling_factor:g}. A higher threshold gives fewer and more "
+        "reliable localizations."
     )
 
 
-def _figures(folder: Path) -> str:
+def _metrics(folder: Path) -> str:
     try:
-        found = json.loads((folder / EVALUATION_FOLDER / METRICS_FILE).read_text(encoding="utf-8"))
+        metrics = json.loads((folder / EVALUATION_FOLDER / METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "Not evaluated yet; `python tools/evaluate.py --model FOLDER --out evaluation` does."
+        return "Not evaluated yet; run `ds3d evaluate --model FOLDER --out evaluation`."
     head = ("frames", "emitters", "Jaccard", "precision", "recall", "lateral RMSE (nm)", "axial RMSE (nm)")
-    groups = [("all", found)]
-    for group in found.get("by_emitter_number", []):
+    groups = [("all", metrics)]
+    for group in metrics.get("by_emitter_number", []):
         low, high = group["emitters_from"], group["emitters_to"]
         groups.append((f"with {low} emitter{'s' if (low, high) != (1, 1) else ''}" if low == high else
                        f"with {low}–{high} emitters", group))  # fmt: skip
@@ -97,9 +98,9 @@ def _figures(folder: Path) -> str:
         )
         for name, group in groups
     ]
-    bias = ", ".join(_number(found[f"bias_{axis}_nm"], "+.1f") for axis in "xyz")
+    bias = ", ".join(_number(metrics[f"bias_{axis}_nm"], "+.1f") for axis in "xyz")
     return (
-        f"{found['data']}, threshold {found['threshold']:g}; pairs within {found['tolerance_nm']:g} nm "
+        f"{metrics['data']}, threshold {metrics['threshold']:g}; pairs within {metrics['tolerance_nm']:g} nm "
         f"(Hungarian matching in 3D).\n\n{_table(head, lines)}\n\nMean error in x, y, z: {bias} nm."
     )
 
@@ -121,7 +122,7 @@ def _microscope(setup: Setup) -> list[tuple[str, Any]]:
 
 def _data(setup: Setup) -> list[tuple[str, Any]]:
     section, signal, noise = setup.training_set, setup.signal, setup.read_noise
-    origin = f"data set {Path(section.folder).name}" if section.folder else "simulated while training"
+    origin = f"data set {Path(section.folder).name}" if section.folder else "simulated during the training"
     if not section.folder:
         origin += ", new ones in every epoch" if section.fresh_each_epoch else ", the same in every epoch"
     if signal.distribution == "uniform":
@@ -129,7 +130,7 @@ def _data(setup: Setup) -> list[tuple[str, Any]]:
     else:
         photons = f"Gamma, shape {signal.gamma_shape:g}, scale {signal.gamma_scale:g}"
     if signal.label_threshold:
-        photons += f"; those up to {signal.label_threshold:g} need not be found"
+        photons += f"; emitters of {signal.label_threshold:g} or fewer are not labelled"
     light = setup.background
     low, high = light.valley_peak
     background = f"{light.level:g}" if light.kind == "uniform" else f"uneven, {low:g} to {1.5 * high:g}"
@@ -154,7 +155,7 @@ def _data(setup: Setup) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def _training(setup: Setup, rows: list[dict[str, float]], stretches: list[dict[str, Any]]) -> str:
+def _training(setup: Setup, rows: list[dict[str, float]], parts: list[dict[str, Any]]) -> str:
     learning, resuming = setup.learning, setup.resuming
     facts: list[tuple[str, Any]] = [
         (
@@ -163,13 +164,13 @@ def _training(setup: Setup, rows: list[dict[str, float]], stretches: list[dict[s
             f"voxels on the {setup.volume.grid.replace('_', '-')} grid, largest confidence {learning.scaling_factor:g}",
         ),
     ]
-    if not rows and not stretches:
+    if not rows and not parts:
         return (
             _table(("what", "value"), facts)
             + "\n\nThe weights were imported; how they were trained is not recorded here."
         )
     if resuming.checkpoint:
-        fresh = f", layers {', '.join(resuming.fresh_layers)} anew" if resuming.fresh_layers else ""
+        fresh = f", layers {', '.join(resuming.fresh_layers)} re-initialised" if resuming.fresh_layers else ""
         facts.append(("started from", Path(resuming.checkpoint).name + fresh))
     if resuming.frozen_layers:
         facts.append(("frozen layers", ", ".join(resuming.frozen_layers)))
@@ -180,29 +181,32 @@ def _training(setup: Setup, rows: list[dict[str, float]], stretches: list[dict[s
         facts += [
             ("epochs", f"{len(rows)} of at most {max(learning.epochs, len(rows))}"),
             ("best epoch", f"{best['epoch']:g}, validation loss {best['val_loss']:.4g}"),
-            ("time", _duration(sum(row["seconds"] for row in rows)) + " of finished epochs, with their validation"),
+            ("time", _duration(sum(row["seconds"] for row in rows)) + " for the finished epochs, validation included"),
         ]
     text = _table(("what", "value"), facts)
-    if stretches:
-        text += f"\n\nTrained in {len(stretches)} stretch{'es' if len(stretches) > 1 else ''}:\n\n"
-        text += "\n".join(_stretch(one, last=one is stretches[-1]) for one in stretches)
+    if parts:
+        resumed = {1: "", 2: ", resumed once", 3: ", resumed twice"}.get(
+            len(parts), f", resumed {len(parts) - 1} times"
+        )
+        text += f"\n\nTrained in {len(parts)} part{'s' if len(parts) > 1 else ''}{resumed}:\n\n"
+        text += "\n".join(_part(one, last=one is parts[-1]) for one in parts)
     return text
 
 
-def _stretch(stretch: dict[str, Any], last: bool) -> str:
-    machine = stretch["machine"]
+def _part(part: dict[str, Any], last: bool) -> str:
+    machine = part["machine"]
     devices = ", ".join(machine.get("devices", []))
     where = f"{machine.get('processor', 'unknown processor')}, {machine.get('cores', '?')} cores"
     where += f", {devices}" if devices else ""
     versions = machine.get("versions", {})
     names = ", ".join(f"{name} {version}" for name, version in versions.items())
-    after = f"after epoch {stretch['epochs_before']}" if stretch["epochs_before"] else "from the start"
-    if "ended" in stretch:
-        ended = how_it_ended(stretch["ended"])
-        how = f"until {stretch['ended_at']} UTC, epoch {stretch['epochs']}: {ended}"
+    after = f"after epoch {part['epochs_before']}" if part["epochs_before"] else "from the start"
+    if "ended" in part:
+        ended = how_it_ended(part["ended"])
+        how = f"until {part['ended_at']} UTC, epoch {part['epochs']}: {ended}"
     else:
         how = "under way" if last else "killed"
-    return f"- {stretch['begun']} UTC, {after}, {how}; on {where}; {names}"
+    return f"- {part['begun']} UTC, {after}, {how}; on {where}; {names}"
 
 
 def _limits(setup: Setup) -> str:
@@ -215,19 +219,20 @@ def _limits(setup: Setup) -> str:
     if faint is None and signal.distribution == "uniform":
         faint = signal.uniform_range[0]
     lines = [
-        "It holds for the microscope above. Another mask, focus, wavelength, pixel or refractive index gives biased or "
-        "wrong positions without a warning.",
-        f"Emitters below {volume.z_min_um:g} or above {volume.z_max_um:g} µm are missed, or put somewhere inside.",
-        f"It has seen up to {most} emitters on {side_um[0]:.3g} × {side_um[1]:.3g} µm, "
-        f"{most / (side_um[0] * side_um[1]):.2g} per µm²; denser frames are localized worse.",
-        "Backgrounds, noise and offsets of the camera outside those above cost precision and give false localizations; "
-        "subtract what is constant, and train for your own.",
-        "The figures above are of simulated frames. On recordings they hold as far as the simulation does; compare the "
-        "regenerated frames (`tools/localize.py --plots`) with yours.",
-        "Each frame is localized by itself: no drift correction, no linking of emitters over frames.",
+        "It is valid for the microscope above only. With another mask, focus, wavelength, pixel or refractive index, "
+        "positions are biased or wrong, and no warning is given.",
+        f"Emitters below {volume.z_min_um:g} or above {volume.z_max_um:g} µm are missed, or localized at a wrong z "
+        "inside this range.",
+        f"It was trained with up to {most} emitters on {side_um[0]:.3g} × {side_um[1]:.3g} µm, "
+        f"{most / (side_um[0] * side_um[1]):.2g} per µm²; in denser frames it is less accurate.",
+        "Background, noise and camera offset outside the ranges above reduce the precision and give false "
+        "localizations; subtract constant light, and train with the values of your camera.",
+        "The metrics above are of simulated frames. They hold for recordings only if the simulation is realistic; "
+        "compare the regenerated frames (`ds3d localize --plots`) with yours.",
+        "Each frame is localized separately: there is no drift correction and no linking of emitters over frames.",
     ]
     if faint:
-        lines.insert(3, f"Emitters of fewer than about {faint:g} photons are not meant to be found.")
+        lines.insert(3, f"It was not trained to find emitters of fewer than about {faint:g} photons.")
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""What ends a training: its best network exported and evaluated, by TensorFlow whatever it was trained with."""
+"""The end of a training: its best network is exported and evaluated, always with TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVALUATION_SEED = 1
 
 
 def finish_run(folder: str | Path, progress: Progress = no_progress) -> dict[str, Any]:
-    """Export the network of a run folder as its SavedModel, evaluate that, and return the figures.
+    """Export the network of a run folder as its SavedModel, evaluate that, and return the metrics.
 
     Raises InputError if a file cannot be read or written.
     """
@@ -64,7 +64,7 @@ def _in_a_process_with_tensorflow(folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    """Finish the run in a folder and print its figures as JSON."""
+    """Finish the run in a folder and print its metrics as JSON."""
     print(json.dumps(finish_run(folder)))
 
 

@@ -15,13 +15,14 @@ class FusedNetwork(tf.Module):
     """The same function as a ``LocalizationNet``'s prediction, with fewer passes over its large images.
 
     A block is convolution → LeakyReLU → a·y + b. LeakyReLU commutes with |a|, so |a| goes into the convolution, and
-    the sign of a, rarely negative, into a product of its own or the next convolution. b would be a bias of the next
-    convolution but for the frame's border, where padding is zero and not b: it becomes the kernel of one more input
-    channel that holds ones, or is added where that is cheaper. Weights are float32; bfloat16 is a matter of each call.
+    the sign of a, rarely negative, into a separate product or the next convolution. b cannot become a bias of the next
+    convolution, because at the frame's border the padding is zero, not b. Instead it becomes the kernel of one more
+    input channel that holds ones, or it is added where that is cheaper. Weights are float32; each call chooses between
+    float32 and bfloat16.
     """
 
     def __init__(self, model: LocalizationNet) -> None:
-        """Fold the weights of ``model``, which is not changed by it and not kept."""
+        """Fold the weights of ``model``, which is neither changed nor kept."""
         super().__init__()
         self.dilations = [block.dilation for block in model.features]
         self.scaling_factor = float(model.scaling_factor)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.errors import argument
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
@@ -26,7 +27,7 @@ def export_onnx(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | Path
 
     Raises InputError for another model, or if the extra is not installed.
     """
-    require("--to onnx", "onnx", "tf2onnx", "onnx")
+    require(f"{argument('to')} onnx", "onnx", "tf2onnx", "onnx")
     network = portable_network(model, setup)
     with silent_unless_it_fails(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -42,10 +43,10 @@ def export_onnx(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | Path
 
 
 def _tidy(model: Any) -> None:
-    """Say the paddings in numbers, which onnxruntime wants of dilated convolutions.
+    """Write the paddings as numbers, which onnxruntime needs for dilated convolutions.
 
-    Transposed convolutions of stride 2 come unpadded, with the cut to twice the size worked out by some thirty nodes
-    behind each; a padding of 1 is the same.
+    Keras exports transposed convolutions of stride 2 without padding, each followed by some thirty nodes that crop the
+    result to twice the size; a padding of 1 does the same.
     """
     from onnx import helper
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.errors import argument
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
@@ -25,7 +26,7 @@ def export_openvino(model: Any, setup: Setup, mask_rad: np.ndarray, file: str | 
 
     Raises InputError for another model, or if the extra is not installed.
     """
-    require("--to openvino", "openvino", "openvino")
+    require(f"{argument('to')} openvino", "openvino", "openvino")
     network = portable_network(model, setup)
     with silent_unless_it_fails():
         network.export(str(file), format="openvino", verbose=False)

@@ -1,4 +1,4 @@
-"""The network in Keras' own layers: a file that loads where this package is not installed."""
+"""The network in layers of Keras only, so that its file loads without this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network in the form that other runtimes take: raw counts in, its volume out, peaks left to the caller."""
+"""A network in the form that other runtimes take: raw counts in, volume out; the caller finds the peaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ds3d_tf.export.fused_network import FusedNetwork
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.setup import Setup
 
-# Below any difference of two counts: a constant frame is divided by it and gives 0.
+# Smaller than any difference of two counts: a constant frame is divided by it, and the result is 0.
 _MIN_RANGE = 1e-30
 
 
@@ -22,7 +22,7 @@ def portable_network(model: Any, setup: Setup) -> keras.Model:
     Its inputs are ``frames``, float32 ``[B, H, W]``, and for ``project_01``, whose range is that of the whole frame,
     ``range``, float32 ``[B, 2]``: smallest and largest count. Its output is the volume ``[B, 4H, 4W, D]``.
 
-    Raises InputError if ``model`` is no LocalizationNet.
+    Raises InputError if ``model`` is not a LocalizationNet.
     """
     if not isinstance(model, LocalizationNet):
         raise InputError(
@@ -33,7 +33,7 @@ def portable_network(model: Any, setup: Setup) -> keras.Model:
     if setup.normalization.kind == "project_01":
         inputs.append(keras.Input((2,), name="range"))
     network = keras.Model(inputs, layer(*inputs))
-    # Keras exports only what has been called.
+    # Keras can export a model only after it was called once.
     network([tf.zeros([1, 8, 8]), tf.zeros([1, 2])][: len(inputs)])
     return network
 

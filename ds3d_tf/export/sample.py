@@ -1,4 +1,4 @@
-"""A recording small enough to travel with a model, and what the model finds in it."""
+"""A short recording that is stored with a model, and the model's localizations in it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def write_sample(
     count: int = 10,
     seed: int = 0,
 ) -> None:
-    """Write frames as TIFF and, for readers that have nothing but NumPy, as ``.npy``, with the table of molecules.
+    """Write frames as TIFF and as ``.npy`` (for programs with NumPy only), with the table of localizations.
 
     Args:
-        folder: where to; made if need be.
+        folder: folder to write into; made if it does not exist.
         localizer: the model.
         frames: float32 ``[H, W]`` (row, column) each, raw counts; None: simulated ones, with their truth.
         count: number of simulated frames.
-        seed: of the simulation.
+        seed: random seed of the simulation.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
 from ds3d_tf.localization.engines.network_file import NetworkFile
@@ -34,23 +34,23 @@ def export_tflite(
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
         file: the ``.tflite`` to write.
-        tile_px: rows and columns, pixels, of the only input it will take; None: the setup's frames.
-        weights: "float32"; "float16", stored so and computed in float32; or "int8" with activations quantized on the
-            run by their own range (dynamic-range quantization).
+        tile_px: rows and columns, pixels, of the only input it takes; None: the setup's frame size.
+        weights: "float32"; "float16", which is stored as float16 and computed in float32; or "int8", with activations
+            quantized by their range in each call (dynamic-range quantization).
 
-    Raises InputError for another model, a tile that is smaller than its borders, or unknown weights.
+    Raises InputError for another model, a tile that is smaller than its overlaps, or unknown weights.
     """
     if weights not in WEIGHTS:
-        raise InputError(f"--weights {weights}: expected {', '.join(WEIGHTS)}")
+        raise InputError(f"{argument('weights')} {weights}: expected {', '.join(WEIGHTS)}")
     frame_px = (setup.volume.height_px, setup.volume.width_px)
     tile_px = tile_px or frame_px
     network = portable_network(model, setup)
     least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
-    # A tile of the setup's frames is allowed at any size: frames of just that size need no others.
+    # A tile of the setup's frame size is always allowed: a frame of that size needs only one tile.
     if min(tile_px) < least and tile_px != frame_px:
         raise InputError(
-            f"--tile {tile_px[0]} {tile_px[1]}: too small; the borders alone take {least - 1} pixels, so each side "
-            f"needs at least {least}"
+            f"{argument('tile_px')} {tile_px[0]} {tile_px[1]}: too small; the overlaps alone take {least - 1} pixels, "
+            f"so each side needs at least {least}"
         )
     converter = _converter(network, tile_px)
     if weights != "float32":

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from ds3d_tf.setup import Setup
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def write_warmup_request(saved_model: Path, setup: Any, min_px: int = 1) -> None:
+def write_warmup_request(saved_model: Path, setup: Setup, min_px: int = 1) -> None:
     """Write a TFRecord with one ``PredictionLog`` into a SavedModel: noise of the setup's frame size.
 
     ``min_px`` is the smallest side, pixels, that the model takes.
-
-    The messages are those of TensorFlow Serving's ``prediction_log.proto``, ``predict.proto`` and ``model.proto``,
-    few enough to be written without its Python package.
     """
+    # The four messages (prediction_log.proto, predict.proto, model.proto) are encoded by hand: exporting must work
+    # without the package tensorflow-serving-api, which only the extra "serving" installs.
     import tensorflow as tf
 
     shape = (1, max(setup.volume.height_px, min_px), max(setup.volume.width_px, min_px))
@@ -39,8 +39,9 @@ def _message(field: int, content: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    parts = []
+    """Return an integer in Protocol Buffers' encoding: 7 bits per byte, lowest first; the high bit: more follow."""
+    encoded = []
     while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes([*parts, number])
+    return bytes([*encoded, number])

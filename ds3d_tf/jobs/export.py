@@ -109,14 +109,14 @@ class _Parts:
 
     def agreement(self, exported: str | Path | Localizer) -> Agreement:
         """Compare, and refuse what is too far away."""
-        from ds3d_tf.export.agreement import compare
+        from ds3d_tf.export.agreement import measure_agreement
         from ds3d_tf.localization.localizer import Localizer
 
         localizer = exported if isinstance(exported, Localizer) else Localizer(exported, memory_gb=self.memory_gb)
         localizer.check_shape(self.frames[0].shape, argument("frames"))
         done = itertools.count(1)
         self.progress("comparing", 0, len(self.frames))
-        result = compare(
+        result = measure_agreement(
             self.reference,
             localizer,
             self.frames,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.file_names import (
+    BEST_JACCARD_FILE,
+    CHECKPOINT_FILE,
+    CURVES_FILE,
+    HISTORY_FILE,
+    MASK_FILE,
+    NETWORK_FILE,
+    SETUP_FILE,
+)
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
 from ds3d_tf.common.progress import Progress, no_progress
@@ -21,16 +30,14 @@ from ds3d_tf.training.run_folder.resumed import resumed_run
 if TYPE_CHECKING:
     from ds3d_tf.training.callbacks.checkpoint import Checkpoint
 
-SETUP_FILE = "setup.yaml"
 START_FILE = "start_mask.npy"
-MASK_FILE = "mask.npy"
 LOCALIZATION_FILE = "localization_setup.yaml"
 PICTURES = "pictures"
 FILM = "film.gif"
 FIGURE = "learned.png"
 OWN_FILES = frozenset(
-    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, f"{PICTURES}/*.png", FILM, FIGURE, "model.keras"}
-    | {"best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz"}
+    {SETUP_FILE, START_FILE, MASK_FILE, "mask.mat", LOCALIZATION_FILE, f"{PICTURES}/*.png", FILM, FIGURE, NETWORK_FILE}
+    | {BEST_JACCARD_FILE, HISTORY_FILE, CURVES_FILE, CHECKPOINT_FILE}
 )
 CURVE_HEIGHTS = 21
 
@@ -105,15 +112,15 @@ def learn_mask(
     from ds3d_tf.simulation.voxel_grid import VoxelGrid
     from ds3d_tf.training import compile_network, fit
     from ds3d_tf.training.callbacks.best import KeepBest
+    from ds3d_tf.training.callbacks.checkpoint import checkpoint_seconds
     from ds3d_tf.training.imaging_examples import imaging_examples
     from ds3d_tf.training.mask_files import MaskPictures, write_mask
+    from ds3d_tf.training.run_folder.resumed_examples import resumed_examples
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     start_rad = load_mask(setup)
-    begun = start is not None and start.step > 0
-    data = imaging_examples(setup, (start.epoch if start else 0) + begun)
-    unfinished = imaging_examples(setup, start.epoch, start.step) if start and begun else None
+    data, unfinished = resumed_examples(partial(imaging_examples, setup), start)
     model = MaskLearningNet.from_setup(setup, start_rad)
     # The renderer's loop over emitters has no fixed length, which XLA asks for.
     compile_network(model, setup, jit_compile=False, grid=replace(VoxelGrid.from_setup(setup), voxels_per_pixel=1))
@@ -133,15 +140,15 @@ def learn_mask(
             show_progress=progress is not no_progress,
             start=start,
             unfinished=unfinished,
-            checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),
+            checkpoint_seconds=checkpoint_seconds(),
         )
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             f"not enough memory for {setup.learning.batch_size} frames a step; lower learning.batch_size"
         ) from error
     finally:
-        nothing = not (out / "model.keras").is_file()
-        if nothing and start is None and not (out / "checkpoint.npz").is_file():
+        nothing = not (out / NETWORK_FILE).is_file()
+        if nothing and start is None and not (out / CHECKPOINT_FILE).is_file():
             remove_output(out)
     if nothing:
         if start is None:

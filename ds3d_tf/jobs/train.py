@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.file_names import CHECKPOINT_FILE, LOGS_FOLDER, NETWORK_FILE
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
 from ds3d_tf.common.progress import Progress, no_progress
@@ -32,8 +33,8 @@ SCORED_FRAMES = 100
 class TrainedRun:
     """A run folder and how the run ended ("finished", "early", "interrupted" or "not_finite").
 
-    ``epochs`` counts the epochs that ended, ``best_epoch`` (from 1) is the exported network's; ``figures`` are those of
-    its evaluation. All but the first of several workers have no run folder and no figures.
+    ``epochs`` counts the epochs that ended, ``best_epoch`` (from 1) is the exported network's; ``metrics`` are those of
+    its evaluation. Of several workers, only the first one has a run folder and metrics.
     """
 
     folder: Path
@@ -41,7 +42,7 @@ class TrainedRun:
     epochs: int
     best_epoch: int
     detail: str
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
 
     def summary(self) -> str:
         """Return the outcome as a few lines."""
@@ -49,10 +50,10 @@ class TrainedRun:
         from ds3d_tf.training.run_folder.parts import how_it_ended
 
         how = how_it_ended(self.ended, self.detail)
-        if not self.figures:
+        if not self.metrics:
             return f"{how} ({self.epochs} epochs); the run folder is the first worker's"
         which = f"the network of epoch {self.best_epoch}" if self.best_epoch else "the network of the unfinished epoch"
-        return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.figures)}\nrun folder: {self.folder}/"
+        return f"{how} ({self.epochs} epochs); kept {which}\n{summary(self.metrics)}\nrun folder: {self.folder}/"
 
 
 @takes_options(TrainOptions)
@@ -99,7 +100,6 @@ def train(
 
     import tensorflow as tf
 
-    from ds3d_tf.common.file_names import LOGS_FOLDER
     from ds3d_tf.export.card import this_machine, write_card
     from ds3d_tf.export.finish_run import finish_run
     from ds3d_tf.model import LocalizationNet
@@ -109,22 +109,22 @@ def train(
     from ds3d_tf.training.callbacks.tensorboard import TensorBoardLog
     from ds3d_tf.training.matched_score import matched_score
     from ds3d_tf.training.run_folder.files import RUN_FILES
-    from ds3d_tf.training.run_folder.parts import begin_stretch, end_stretch
+    from ds3d_tf.training.run_folder.parts import begin_part, end_part
+    from ds3d_tf.training.run_folder.resumed_examples import resumed_examples
 
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     mask_rad = load_mask(setup)
-    begun = start is not None and start.step > 0
+
     with where.scope():
         model = LocalizationNet.from_setup(setup)
-    told = prepare_network(model, setup, load=start is None)
-    data = examples(setup, (start.epoch if start else 0) + begun, devices=where)
-    unfinished = examples(setup, start.epoch, start.step, where) if start and begun else None
+    messages = prepare_network(model, setup, load=start is None)
+    data, unfinished = resumed_examples(partial(examples, setup, devices=where), start)
     with where.scope():
         compile_network(model, setup)
     distribute(model, where)
     if start is None and setup.resuming.checkpoint is not None:
-        announce_start(model, data, told)
+        announce_start(model, data, messages)
 
     if not where.is_chief:
         # Every worker does the same, so that none waits for another; only the first one's files are kept.
@@ -132,7 +132,7 @@ def train(
     if start is None:
         with new_folder(out, "train", RUN_FILES) as folder:
             save_setup_and_mask(folder, setup, mask_rad)
-    begin_stretch(out, start.epoch if start else 0, this_machine())
+    begin_part(out, start.epoch if start else 0, this_machine())
     write_card(out)
     judged = data.validation if where.count == 1 else examples(setup).validation
     score = matched_score(setup, judged, SCORED_FRAMES)
@@ -161,8 +161,8 @@ def train(
             f"start all of them again with {argument('resume')}"
         ) from error
     finally:
-        nothing = not (out / "model.keras").is_file()
-        if nothing and start is None and not (out / "checkpoint.npz").is_file():
+        nothing = not (out / NETWORK_FILE).is_file()
+        if nothing and start is None and not (out / CHECKPOINT_FILE).is_file():
             remove_output(out)
     if not where.is_chief:
         shutil.rmtree(out, ignore_errors=True)
@@ -172,15 +172,17 @@ def train(
             remove_output(out)
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
-    end_stretch(out, outcome.ended, len(outcome.rows))
-    figures = finish_run(out, progress)
+    end_part(out, outcome.ended, len(outcome.rows))
+    metrics = finish_run(out, progress)
     write_card(out)
-    return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, figures)
+    return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, metrics)
 
 
 def _checkpoint_seconds(where: Devices) -> float:
-    # Running means of several machines can be read by all of them at once only, as at the end of an epoch.
-    return math.inf if where.workers else float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60"))
+    from ds3d_tf.training.callbacks.checkpoint import checkpoint_seconds
+
+    # Reading the running means needs all machines at the same moment: possible only at the end of an epoch.
+    return math.inf if where.workers else checkpoint_seconds()
 
 
 def _check(setup: Setup) -> None:

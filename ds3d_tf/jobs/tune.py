@@ -15,6 +15,7 @@ from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, new_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import TuneOptions
+from ds3d_tf.options.learn import DEFAULT_TRIALS
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.search_space import load_space
 from ds3d_tf.training.search import run as search_run
@@ -27,8 +28,6 @@ from ds3d_tf.training.search.plan import (
     write_outcome,
 )
 from ds3d_tf.training.search.run import VARIABLES, Tuned, announce, finish, make_search, work
-
-DEFAULT_TRIALS = 20
 
 
 @takes_options(TuneOptions)

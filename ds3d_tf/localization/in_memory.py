@@ -9,12 +9,13 @@ import keras
 import tensorflow as tf
 
 from ds3d_tf.localization.peaks.peaks import find_peaks
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 NetworkLocalizer = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def network_localizer(model: Any, setup: Any) -> NetworkLocalizer:
+def network_localizer(model: Any, setup: Setup) -> NetworkLocalizer:
     """Return a compiled function that localizes with a network that is not exported.
 
     It maps normalized frames, float32 ``[B, H, W]`` without unit, to xyz_um float32 ``[B, K, 3]`` (µm, zero-padded) and

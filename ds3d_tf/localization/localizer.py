@@ -71,8 +71,8 @@ class Localizer:
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
-            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's own.
-            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's own.
+            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's default.
+            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's default.
 
         Raises as :meth:`rows` does.
         """
@@ -80,12 +80,12 @@ class Localizer:
         return Localizations.from_rows(rows, (np.shape(frames)[1], np.shape(frames)[2]), self.setup)
 
     def rows(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> list[np.ndarray]:
-        """Return the emitters of each frame as an array of its own.
+        """Return the emitters of each frame as a separate array.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
-            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's own.
-            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's own.
+            threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's default.
+            radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's default.
 
         Returns:
             for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm, x = y = 0 at the centre of pixel
@@ -167,7 +167,7 @@ class Localizer:
         )
 
     def check_shape(self, shape: tuple[int, int], where: str = "frames") -> None:
-        """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach or its tile."""
+        """Raise InputError if frames of ``shape`` (H, W) in pixels are too small for the network or its tile."""
         size = self.engine.size_px
         if size is not None and (shape[0] < size[0] or shape[1] < size[1]):
             raise InputError(
@@ -190,8 +190,8 @@ class Localizer:
         return frames
 
 
-def checked_options(setup: Any, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
-    """Return both, the setup's own where None, or refuse them."""
+def checked_options(setup: Setup, threshold: float | None, radius_voxels: int | None) -> tuple[float, int]:
+    """Return both, with the setup's values for None; raises InputError for values out of range."""
     learning = setup.learning
     threshold = learning.peak_threshold if threshold is None else threshold
     radius_voxels = learning.peak_radius_voxels if radius_voxels is None else radius_voxels

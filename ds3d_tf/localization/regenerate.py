@@ -1,4 +1,4 @@
-"""A frame made again from its localizations, with the photon counts that fit it best."""
+"""A frame rebuilt from its localizations, with the photon counts that fit it best."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.setup import Setup
+
 _FRACTION_KEPT = 1e-5
 _CHUNK_EMITTERS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class RegeneratedFrame:
-    """A frame as its localizations explain it.
+    """A frame as rebuilt from its localizations.
 
     Attributes:
         image: float32 ``[H, W]`` (row, column), counts.
@@ -28,17 +30,17 @@ class RegeneratedFrame:
     explained: float
 
 
-def regenerate(frame: np.ndarray, xyz_um: np.ndarray, setup: Any, mask: np.ndarray) -> RegeneratedFrame:
+def regenerate(frame: np.ndarray, xyz_um: np.ndarray, setup: Setup, mask_rad: np.ndarray) -> RegeneratedFrame:
     """Return the sum of point spread functions and a smooth background that comes closest to a frame.
 
-    Photons (not negative) and background (a polynomial of second order) are fitted by least squares, all together;
+    Photons (not negative) and background (a polynomial of second order) are fitted together by least squares;
     the blur of the emitters is the middle of the setup's range.
 
     Args:
         frame: float ``[H, W]`` (row, column), counts.
         xyz_um: float ``[K, 3]`` (x, y, z), µm, x = y = 0 at the centre of pixel (H // 2, W // 2).
         setup: the ``Setup`` of the optics.
-        mask: float ``[N, N]`` (rows along y), rad.
+        mask_rad: float ``[N, N]`` (rows along y), rad.
 
     Raises InputError if the mask does not fit the optics.
     """
@@ -48,12 +50,12 @@ def regenerate(frame: np.ndarray, xyz_um: np.ndarray, setup: Any, mask: np.ndarr
     frame = np.asarray(frame, np.float64)
     xyz_um = np.reshape(np.asarray(xyz_um, np.float64), (-1, 3))
     smooth = _smooth_columns(frame.shape)
-    columns = hstack([*_images(frame.shape, xyz_um, setup, mask), csr_array(smooth)], format="csr")
-    # The normal equations make a problem of the size of the emitters' number out of one with a row a pixel.
+    columns = hstack([*_images(frame.shape, xyz_um, setup, mask_rad), csr_array(smooth)], format="csr")
+    # The normal equations have one row per emitter instead of one per pixel.
     gram = (columns.T @ columns).toarray()
     scale = 1 / np.sqrt(np.diag(gram).clip(1e-300))
     values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
-    # Emitters that lie on one another make the equations singular: share between them instead of failing.
+    # Emitters at the same position make the equations singular: they then share the photons.
     root = np.sqrt(values.clip(values.max() * 1e-10))
     right = vectors.T @ (scale * (columns.T @ frame.ravel())) / root
     lowest = np.r_[np.zeros(len(xyz_um)), np.full(smooth.shape[1], -np.inf)]
@@ -71,14 +73,14 @@ def _smooth_columns(shape: tuple[int, ...]) -> np.ndarray:
     return np.stack([x**0, x, y, x**2, x * y, y**2], axis=-1).reshape(-1, 6)
 
 
-def _images(shape: tuple[int, ...], xyz_um: np.ndarray, setup: Any, mask: np.ndarray) -> list[Any]:
+def _images(shape: tuple[int, ...], xyz_um: np.ndarray, setup: Setup, mask_rad: np.ndarray) -> list[Any]:
     """Return the images of one photon of each emitter as sparse columns ``[H·W, chunk]``."""
     from scipy.sparse import csr_array
 
     from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     volume = setup.volume.model_copy(update={"height_px": shape[0], "width_px": shape[1]})
-    renderer = exact_renderer(setup.optics, volume, mask)
+    renderer = exact_renderer(setup.optics, volume, mask_rad)
     blur = float(np.mean(setup.blur.sigma_range_px))
     columns = []
     for start in range(0, len(xyz_um), _CHUNK_EMITTERS):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from ds3d_tf.common.options import Option, Options
 from ds3d_tf.options.shared import SPEED, Deterministic, EmitterCount, Resume, Seed
 
+DEFAULT_TRIALS = 20
 _SIMULATION, _SEARCH, _NETWORK = "Simulation", "Search", "Network"
 
 
@@ -61,7 +62,12 @@ class TuneOptions(Options):
     ] = "matched_jaccard"
     trials: Annotated[
         int | None,
-        Option("--trials", "Maximum number of trials; 20 if omitted, or the schedule of hyperband.", _SEARCH, least=1),
+        Option(
+            "--trials",
+            f"Maximum number of trials; {DEFAULT_TRIALS} if omitted, or the schedule of hyperband.",
+            _SEARCH,
+            least=1,
+        ),
     ] = None
     epochs: Annotated[int | None, Option("--epochs", "Epochs per trial; the setup's if omitted.", _SEARCH, least=1)] = (
         None

@@ -17,8 +17,8 @@ _AVAILABLE = 30
 def start_grpc(models: ServedModels, address: str, max_mb: float) -> tuple[Any, int]:
     """Serve the models until the returned ``grpc.Server`` is stopped; returns it and its port.
 
-    ``address`` is host:port, port 0 stands for a free one; requests beyond ``max_mb`` megabytes are refused.
-    Raises InputError if the port is taken.
+    ``address`` is host:port, port 0 takes a free one; requests of more than ``max_mb`` megabytes are rejected.
+    Raises InputError if the port is in use.
     """
     import grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -37,7 +37,7 @@ def start_grpc(models: ServedModels, address: str, max_mb: float) -> tuple[Any, 
         port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise InputError(
-            f"cannot listen on {address}: the port is taken, or the address is not this machine's"
+            f"cannot listen on {address}: the port is in use, or the address does not belong to this machine"
         ) from error
     server.start()
     return server, port
@@ -54,7 +54,7 @@ class _Service:
             return action()
         except RequestError as error:
             code, message = error.code, str(error)
-        except Exception as error:  # one request's failure is not the server's
+        except Exception as error:  # one failed request must not stop the server
             code, message = INTERNAL, f"{type(error).__name__}: {error}"
         codes = {status.value[0]: status for status in grpc.StatusCode}
         return context.abort(codes.get(code, grpc.StatusCode.INTERNAL), message)
@@ -86,10 +86,10 @@ class _PredictionService(_Service):
         for name, tensor in request.inputs.items():
             try:
                 inputs[name] = tf.make_ndarray(tensor)
-            except Exception as error:  # sizes that do not fit, types without arrays
-                raise RequestError(INVALID_ARGUMENT, f"{name}: no valid tensor ({error})") from error
+            except Exception as error:  # wrong sizes, or types that NumPy does not have
+                raise RequestError(INVALID_ARGUMENT, f"{name}: not a valid tensor ({error})") from error
         with self._models.turn:
-            if not context.is_active():  # nobody waits for it any more
+            if not context.is_active():  # the client no longer waits for it
                 return predict_pb2.PredictResponse()
             outputs = model.predict(request.model_spec.signature_name, inputs, list(request.output_filter))
         response = predict_pb2.PredictResponse()

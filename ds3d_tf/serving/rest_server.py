@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ _MAX_DISCARDED_BYTES = 2**30
 def start_rest(models: ServedModels, host: str, port: int, max_mb: float) -> http.server.ThreadingHTTPServer:
     """Serve the models in threads until the returned server is shut down.
 
-    Port 0 stands for a free one; requests beyond ``max_mb`` megabytes are refused.
-    Raises InputError if the port is taken.
+    Port 0 takes a free one; requests of more than ``max_mb`` megabytes are rejected.
+    Raises InputError if the port is in use.
     """
 
     class Handler(_Handler):
@@ -38,7 +39,7 @@ def start_rest(models: ServedModels, host: str, port: int, max_mb: float) -> htt
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that hung up is no news."""
+            """Ignore clients that close the connection."""
 
     try:
         server = Server((host, port), Handler)
@@ -49,7 +50,7 @@ def start_rest(models: ServedModels, host: str, port: int, max_mb: float) -> htt
 
 
 def inputs_of(request: Any, definition: Any) -> tuple[dict[str, np.ndarray], bool]:
-    """Return the arrays of a Predict request in JSON, and whether it has one row a frame ("instances").
+    """Return the arrays of a Predict request in JSON, and whether it has one row per frame ("instances").
 
     Args:
         request: the decoded JSON.
@@ -108,7 +109,7 @@ def _example(value: Any) -> str:
 
 
 def answer_of(outputs: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
-    """Return outputs as TensorFlow Serving's JSON has them.
+    """Return outputs in the form of TensorFlow Serving's JSON.
 
     Args:
         outputs: an array for each output, of the signature's shape and unit.
@@ -132,7 +133,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     served: ServedModels
     max_bytes: int
     protocol_version = "HTTP/1.1"
-    # Headers and body leave in one packet each; without this the second waits for the first one's receipt.
+    # Headers and body are sent in one packet each; with Nagle's algorithm the second would wait for an acknowledgement.
     disable_nagle_algorithm = True
     wbufsize = -1
 
@@ -143,9 +144,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._reply(self._post)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Keep the terminal for what a person must know."""
+        """Do not log each request on the terminal."""
 
-    def _reply(self, action: Any) -> None:
+    def _reply(self, action: Callable[[], Any]) -> None:
         try:
             status, body = 200, json.dumps(action())
         except RequestError as error:
@@ -154,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, body = error.status, json.dumps({"error": str(error)})
         except OSError:
             raise
-        except Exception as error:  # one request's failure is not the server's
+        except Exception as error:  # one failed request must not stop the server
             status, body = 500, json.dumps({"error": f"{type(error).__name__}: {error}"})
         content = body.encode()
         self.send_response(status)
@@ -199,7 +200,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             request = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise RequestError(INVALID_ARGUMENT, f"no valid JSON: {str(error)[:200]}") from error
+            raise RequestError(INVALID_ARGUMENT, f"not valid JSON: {str(error)[:200]}") from error
         del body
         if not isinstance(request, dict):
             raise RequestError(INVALID_ARGUMENT, "expected a JSON object")
@@ -217,7 +218,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             raise _HttpError(411, "Content-Length is missing")
         if int(length) > self.max_bytes:
-            # A client that is still sending would not read the answer.
+            # A client reads the answer only after it has sent everything, so read and discard the rest.
             self.close_connection = True
             self._discard(min(int(length), _MAX_DISCARDED_BYTES))
             raise _HttpError(

@@ -1,4 +1,4 @@
-"""One version of a SavedModel as a server runs it: requests checked against its signatures, errors with codes."""
+"""One version of a SavedModel in a server: checks requests against its signatures, and reports errors with codes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ds3d_tf.serving.client.errors import sentence
 from ds3d_tf.setup import Setup
 
 DEFAULT_SIGNATURE = "serving_default"
-# The canonical codes of gRPC, which TensorFlow's errors and HTTP's statuses are made to match.
+# The canonical codes of gRPC; TensorFlow's errors use the same codes, and the REST server maps them to HTTP's.
 INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 3, 5, 12, 13
 
 
 class RequestError(Exception):
-    """A request that is refused: ``code`` is one of gRPC's canonical status codes, the text says why."""
+    """A rejected request: ``code`` is one of gRPC's canonical status codes, the text says why."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class ServedModel:
     def __init__(self, folder: Path, version: int, memory_gb: float) -> None:
         """Load it and run its warm-up requests.
 
-        ``memory_gb`` bounds what signatures that do not bound it themselves may take.
+        ``memory_gb`` limits the memory of requests to signatures that have no limit of their own.
         Raises InputError if it cannot be loaded.
         """
         import tensorflow as tf
@@ -46,18 +46,18 @@ class ServedModel:
             graphs = saved_model_pb2.SavedModel.FromString((folder / GRAPH_FILE).read_bytes()).meta_graphs
             graph = next(graph for graph in graphs if "serve" in graph.meta_info_def.tags)
             self._model = tf.saved_model.load(str(folder))
-        except Exception as error:  # TensorFlow and Protocol Buffers raise many kinds for a damaged file
-            raise InputError(f"{folder}: no SavedModel, or a damaged one; export the model again") from error
+        except Exception as error:  # TensorFlow and Protocol Buffers raise many kinds of errors for a damaged file
+            raise InputError(f"{folder}: not a SavedModel, or damaged; export the model again") from error
         self.signatures = {name: graph.signature_def[name] for name in self._model.signatures}
         self._memory_gb = memory_gb
         self._setup, self._receptive_radius_px = self._about()
         try:
             self._warm_up()
         except RequestError as error:
-            raise InputError(f"{folder}: its warm-up request fails: {error}") from error
+            raise InputError(f"{folder}: its warm-up request failed: {error}") from error
 
     def signature(self, name: str) -> tuple[str, Any]:
-        """Return name ("" stands for the default) and ``SignatureDef``; raises RequestError if there is none."""
+        """Return name ("": the default) and ``SignatureDef``; raises RequestError if there is no such signature."""
         name = name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             known = ", ".join(sorted(self.signatures))
@@ -70,14 +70,14 @@ class ServedModel:
         """Run a signature.
 
         Args:
-            signature_name: "" stands for the default.
-            inputs: an array for each input, of the signature's shape, dtype and unit; those with defaults may lack.
-            wanted: names of the outputs to return; none: all.
+            signature_name: "" means the default.
+            inputs: an array for each input, of the signature's shape, dtype and unit; those with defaults are optional.
+            wanted: names of the outputs to return; empty: all.
 
         Returns:
             an array for each output, of the signature's shape and unit.
 
-        Raises RequestError if the model or the request does not allow it.
+        Raises RequestError if the request is not valid for the model, or needs too much memory.
         """
         import tensorflow as tf
 
@@ -96,7 +96,7 @@ class ServedModel:
         return {key: value.numpy() for key, value in result.items() if not wanted or key in wanted}
 
     def _complete(self, definition: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the inputs with defaults added, or refuse them."""
+        """Return the inputs with defaults added; raises RequestError if they do not match the signature."""
         import tensorflow as tf
 
         unknown = sorted(set(inputs) - set(definition.inputs))
@@ -112,7 +112,7 @@ class ServedModel:
             else:
                 raise RequestError(INVALID_ARGUMENT, f"input {name!r} is missing")
             expected = tf.dtypes.as_dtype(info.dtype)
-            # NumPy holds text as objects.
+            # NumPy stores text as objects.
             got = tf.string if arrays[name].dtype.kind in "OSU" else tf.dtypes.as_dtype(arrays[name].dtype)
             if got != expected:
                 raise RequestError(INVALID_ARGUMENT, f"{name}: expected {expected.name}, got {got.name}")
@@ -123,7 +123,7 @@ class ServedModel:
         return arrays
 
     def _check_memory(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Refuse what would take more memory than allowed; the other signatures bound themselves."""
+        """Reject requests that need more memory than allowed; the other signatures have their own limit."""
         if self._setup is None or name not in ("volume", "volume_part", "in_tiles"):
             return
         batch, height, width = arrays["frames"].shape
@@ -144,7 +144,7 @@ class ServedModel:
             raise RequestError(
                 INVALID_ARGUMENT,
                 f"frames: {batch} of {height}×{width} pixels at a time take {needed:.3g} GB in {name}, more than this "
-                f"server's {self._memory_gb:g} GB allow; send fewer or smaller ones, or use {DEFAULT_SIGNATURE}",
+                f"server's {self._memory_gb:g} GB allow; send fewer or smaller frames, or use {DEFAULT_SIGNATURE}",
             )
 
     def _about(self) -> tuple[Setup | None, int]:

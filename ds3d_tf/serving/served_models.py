@@ -1,4 +1,4 @@
-"""The models of a server by name, the highest version of each, while it runs."""
+"""The models of a server by name: the highest version of each, updated while the server runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ds3d_tf.serving.served_model import NOT_FOUND, RequestError, ServedModel
 
 
 class ServedModels:
-    """All models of a server by name; a prediction holds ``turn``, since memory grows with those at a time."""
+    """All models of a server by name; each prediction holds ``turn``, which limits how many run at the same time."""
 
     def __init__(self, folders: Mapping[str, Path], memory_gb: float, parallel: int) -> None:
         """Load the highest version of each folder; raises InputError if one holds none."""
@@ -26,15 +26,15 @@ class ServedModels:
         return self._by_name[name].version(version)
 
     def refresh(self) -> list[str]:
-        """Load higher versions that have appeared; returns a sentence for the log about each."""
+        """Load higher versions that have appeared; returns one sentence per version for the log."""
         news = {name: folder.refresh() for name, folder in self._by_name.items()}
         return [f"{name}: {text}" for name, text in news.items() if text]
 
 
 class _Turns:
-    """A context that a number of threads may be in, the others in the order of their coming.
+    """A context that admits a limited number of threads; the others wait in the order in which they came.
 
-    Python's semaphores let a thread that just left in again before those that wait: some would wait for ever.
+    Python's semaphores may admit a thread again that has just left, before those that wait: some would never run.
     """
 
     def __init__(self, number: int) -> None:
@@ -60,10 +60,10 @@ class _Turns:
 
 
 class _ModelFolder:
-    """The model that a server offers under one name: the highest version that its folder holds, while it runs."""
+    """The model that a server offers under one name: the highest version in its folder."""
 
     def __init__(self, folder: Path, memory_gb: float) -> None:
-        """Load the highest version; raises InputError if there is none."""
+        """Load the highest version; raises InputError if the folder holds no version."""
         self._folder, self._memory_gb = folder, memory_gb
         self._failed: Path | None = None
         self._current = ServedModel(*_highest_version(folder), memory_gb)
@@ -76,7 +76,7 @@ class _ModelFolder:
         return model
 
     def refresh(self) -> str | None:
-        """Load a higher version that has appeared; returns a sentence for the log if there was one."""
+        """Load a higher version if one has appeared; returns a sentence for the log, or None."""
         try:
             folder, version = _highest_version(self._folder)
         except InputError:
@@ -87,8 +87,8 @@ class _ModelFolder:
             self._current = ServedModel(folder, version, self._memory_gb)
         except InputError as error:
             self._failed = folder
-            return f"version {version} cannot be loaded, version {self._current.version} stays: {error}"
-        return f"version {version} takes over"
+            return f"version {version} cannot be loaded, still using version {self._current.version}: {error}"
+        return f"now using version {version}"
 
 
 def _highest_version(folder: Path) -> tuple[Path, int]:

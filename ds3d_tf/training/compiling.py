@@ -9,13 +9,14 @@ import keras
 
 from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.model.metrics import VolumeJaccard
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 # Share of the initial learning rate at the end of a cosine schedule.
 COSINE_END = 0.01
 
 
-def compile_network(model: Any, setup: Any, jit_compile: bool | None = None, grid: VoxelGrid | None = None) -> None:
+def compile_network(model: Any, setup: Setup, jit_compile: bool | None = None, grid: VoxelGrid | None = None) -> None:
     """Give a network the optimizer, loss and metric of a ``Setup``, for training with Keras.
 
     Args:
@@ -34,8 +35,8 @@ def compile_network(model: Any, setup: Any, jit_compile: bool | None = None, gri
     )
 
 
-def learning_rate(setup: Any) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Return the learning rate of a ``Setup``: a number, or for ``cosine`` its course over all steps."""
+def learning_rate(setup: Setup) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the learning rate of a ``Setup``: a number, or for ``cosine`` a schedule over all steps."""
     learning = setup.learning
     if learning.schedule == "plateau":
         return learning.learning_rate

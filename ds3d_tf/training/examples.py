@@ -1,17 +1,17 @@
-"""The frames that a training run learns from and is judged on."""
+"""The frames that a training run learns from and is validated on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.stream import training_dataset
-from ds3d_tf.training.distributed.devices import ONE_DEVICE, Devices, parts, steps_of
+from ds3d_tf.training.distributed.devices import ONE_DEVICE, Devices, distributed_batches, steps_of
 
-# Frames that come again in every epoch are kept in memory up to this size, in bytes, and made anew beyond.
+# Frames that are the same in every epoch are kept in memory up to this size, in bytes; more are simulated again.
 MAX_CACHE_BYTES = 2 * 1024**3
 
 
@@ -21,9 +21,9 @@ class Examples:
 
     Attributes:
         training: batches of all epochs, one after the other.
-        steps: batches an epoch.
-        validation: batches of the validation frames, the same at every pass.
-        validation_steps: batches a pass; None: ``validation`` ends by itself.
+        steps: batches per epoch.
+        validation: batches of the validation frames, the same in every pass.
+        validation_steps: batches per pass; None: until ``validation`` ends.
     """
 
     training: tf.data.Dataset
@@ -32,17 +32,16 @@ class Examples:
     validation_steps: int | None = None
 
 
-def examples(setup: Any, first_epoch: int = 0, first_step: int = 0, devices: Devices = ONE_DEVICE) -> Examples:
+def examples(setup: Setup, first_epoch: int = 0, first_step: int = 0, devices: Devices = ONE_DEVICE) -> Examples:
     """Return the training and validation batches of a ``Setup``.
 
     Args:
         setup: the ``Setup``.
-        first_epoch: epoch to begin with; the frames are those of a run that came this far.
+        first_epoch: epoch to begin with; the frames are those that a run without a break has there.
         first_step: step of that epoch to begin with.
-        devices: where the run trains; with more than one device, each gets its part of every batch, and all of them
-            together the batch that one would get.
+        devices: where the run trains; several devices share every batch that a single device would get.
 
-    Raises InputError if the mask or the data set cannot be read, or the batches cannot be shared.
+    Raises InputError if the mask or the data set cannot be read, or the batches cannot be shared equally.
     """
     section, batch, share = setup.training_set, setup.learning.batch_size, devices.share
     steps = steps_of(section.training_count, batch)
@@ -66,14 +65,20 @@ def examples(setup: Any, first_epoch: int = 0, first_step: int = 0, devices: Dev
     validation = _kept(setup, validation, section.validation_count)
     if devices.count == 1:
         return Examples(training, steps, validation)
-    return Examples(parts(training, devices), steps, parts(validation, devices), steps_of(validation_count, batch))
+    return Examples(
+        distributed_batches(training, devices),
+        steps,
+        distributed_batches(validation, devices),
+        steps_of(validation_count, batch),
+    )
 
 
-def _stored_validation_count(setup: Any, devices: Devices) -> int:
+def _stored_validation_count(setup: Setup, devices: Devices) -> int:
     """Return the number of validation frames of a data set on disk; raises InputError if devices cannot share them."""
     from ds3d_tf.simulation.dataset import load_dataset, split_frames
 
     folder = setup.training_set.folder
+    assert folder is not None
     count = len(split_frames(setup, len(load_dataset(folder).frames), "validation"))
     if count % devices.count:
         raise InputError(
@@ -83,6 +88,6 @@ def _stored_validation_count(setup: Any, devices: Devices) -> int:
     return count
 
 
-def _kept(setup: Any, batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
+def _kept(setup: Setup, batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
     size = frames * setup.volume.height_px * setup.volume.width_px * 4
     return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= MAX_CACHE_BYTES else batches

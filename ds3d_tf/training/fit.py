@@ -1,4 +1,4 @@
-"""One training run: Keras's fit with the schedule, the files and the manners of this project."""
+"""One training run: Keras's fit with the schedule, files, checkpoints and progress bars of this package."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import keras
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES_FILE, HISTORY_FILE, NETWORK_FILE
 from ds3d_tf.common.interrupt import PatientInterrupt
+from ds3d_tf.setup import Setup
 from ds3d_tf.training.callbacks.best import KeepBest, write_network
-from ds3d_tf.training.callbacks.checkpoint import Checkpoint, Checkpointer
+from ds3d_tf.training.callbacks.checkpoint import SECONDS_BETWEEN_CHECKPOINTS, Checkpoint, Checkpointer
 from ds3d_tf.training.callbacks.clock import StepClock
 from ds3d_tf.training.callbacks.curves import CurvesFile
 from ds3d_tf.training.callbacks.finite import LossNotFinite, StopWhenNotFinite
@@ -37,8 +38,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        ended: by itself ("finished"), by early stopping, by Ctrl-C, or because the loss was no longer finite.
-        rows: the history, one dictionary an epoch.
+        ended: after all epochs ("finished"), by early stopping, by Ctrl-C, or because the loss was no longer finite.
+        rows: the history, one dictionary per epoch.
         best_epoch: epoch of the network in ``model.keras``, from 1; 0 if no epoch ended.
         detail: what happened, for "not_finite".
     """
@@ -52,7 +53,7 @@ class Outcome:
 def fit(
     model: Any,
     data: Examples,
-    setup: Any,
+    setup: Setup,
     folder: str | Path,
     *,
     score: Score | None = None,
@@ -60,12 +61,12 @@ def fit(
     show_progress: bool = True,
     start: Checkpoint | None = None,
     unfinished: Examples | None = None,
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
 ) -> Outcome:
-    """Train a compiled network and keep its best states and its history in a folder.
+    """Train a compiled network and write its best states and its history into a folder.
 
     Files, each written whole: ``model.keras`` (best validation loss), ``best_jaccard.keras``, ``history.csv``,
-    ``curves.png`` and ``checkpoint.npz``, from which a killed run goes on exactly. After Ctrl-C in the first epoch
+    ``curves.png`` and ``checkpoint.npz``, from which a killed run is resumed exactly. After Ctrl-C in the first epoch
     ``model.keras`` holds what was learned until then.
 
     Args:
@@ -73,12 +74,12 @@ def fit(
         data: its training and validation batches.
         setup: its ``Setup``.
         folder: an existing folder.
-        score: gives ``matched_jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` of the model after each epoch.
+        score: returns ``matched_jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` of the model after each epoch.
         callbacks: more Keras callbacks, run before the files are written.
         show_progress: whether to show bars on stderr.
-        start: checkpoint to go on from; ``data`` then begins with the first whole epoch still to come.
-        unfinished: batches of the rest of the checkpoint's unfinished epoch, if it has one.
-        checkpoint_seconds: least time between two checkpoints within an epoch.
+        start: checkpoint to resume from; ``data`` then begins with the first whole epoch still to come.
+        unfinished: remaining batches of the checkpoint's unfinished epoch, if it has one.
+        checkpoint_seconds: minimum time between two checkpoints within an epoch.
 
     Raises InputError if a file cannot be written.
     """
@@ -101,7 +102,7 @@ def fit(
         KeepBest(folder / BEST_JACCARD_FILE, "val_jaccard", higher_is_better=True),
         history,
         curves,
-        # After the history, which shall show the rate that the epoch had.
+        # After the history, which records the learning rate that the epoch had.
         *([_lower_on_plateau(), early] if setup.learning.schedule == "plateau" else []),
         *([bar] if bar else []),
     ]
@@ -110,8 +111,8 @@ def fit(
     )
     chain.append(checkpointer)
     if start is not None:
-        # Keras makes the metrics' variables when it sees a first batch, too late to put their values back.
-        # A whole pass, because a cache of frames that is read in part only would stay so.
+        # Keras creates the metrics' variables at the first batch, too late to restore them; so evaluate once before.
+        # A whole pass, because a cache that is read only in part would stay incomplete.
         model.evaluate(data.validation, verbose=0, steps=data.validation_steps)
         checkpointer.restore_variables(model, start)
         checkpointer.restore_callbacks()
@@ -121,8 +122,8 @@ def fit(
         bar.start()
     try:
         with interrupt, clock.watching(model):
-            stretches = [] if early.stopped_epoch else _stretches(data, epochs, start, unfinished)
-            for batches, steps, first, last in stretches:
+            calls = [] if early.stopped_epoch else _calls(data, epochs, start, unfinished)
+            for batches, steps, first, last in calls:
                 if bar:
                     bar.first_step = data.steps - steps
                 model.fit(
@@ -150,28 +151,33 @@ def fit(
     except InputError as error:
         if not (checkpointer.path.is_file() and str(error).startswith("cannot write")):
             raise
-        raise InputError(f"{error}; the last checkpoint stays: make room and go on with --resume") from error
+        raise InputError(
+            f"{error.marked}; the last checkpoint is kept: free disk space and use {argument('resume')}"
+        ) from error
     finally:
         if bar:
             bar.stop()
-    # Not after an error: on a full disk a second one would hide it.
+    # Not after an error: on a full disk a second error would hide the first.
     curves.draw()
     return Outcome(ended, history.rows, best.epoch, detail)
 
 
-def _stretches(
+def _calls(
     data: Examples, epochs: int, start: Checkpoint | None, unfinished: Examples | None
 ) -> list[tuple[Any, int, int, int]]:
-    """Return (batches, steps an epoch, first epoch, end) of each call of Keras's fit; an epoch begun is one itself."""
+    """Return (batches, steps per epoch, first epoch, end) of each call of Keras's fit.
+
+    An epoch that a checkpoint left unfinished gets a call of its own.
+    """
     if start is None:
         return [(data.training, data.steps, 0, epochs)]
-    stretches, first = [], start.epoch
+    calls, first = [], start.epoch
     if start.step and unfinished is not None:
-        stretches.append((unfinished.training, data.steps - start.step, first, first + 1))
+        calls.append((unfinished.training, data.steps - start.step, first, first + 1))
         first += 1
     if first < epochs:
-        stretches.append((data.training, data.steps, first, epochs))
-    return stretches
+        calls.append((data.training, data.steps, first, epochs))
+    return calls
 
 
 def _lower_on_plateau() -> keras.callbacks.Callback:

@@ -1,22 +1,22 @@
-"""What a run that learns a mask learns from and is judged on."""
+"""The batches that a run that learns a mask learns from and is validated on."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import tensorflow as tf
 
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.imaging_stream import imaging_dataset
 from ds3d_tf.training.examples import MAX_CACHE_BYTES, Examples
 
 
-def imaging_examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> Examples:
-    """Return the training and validation batches of a ``Setup``: what frames are made of, without the frames.
+def imaging_examples(setup: Setup, first_epoch: int = 0, first_step: int = 0) -> Examples:
+    """Return the training and validation batches of a ``Setup``: emitters, background and noise instead of frames.
 
     Args:
         setup: the ``Setup``.
-        first_epoch: epoch to begin with; the batches are those of a run that came this far.
+        first_epoch: epoch to begin with; the batches are those that a run without a break has there.
         first_step: step of that epoch to begin with.
     """
     section, batch = setup.training_set, setup.learning.batch_size
@@ -28,6 +28,6 @@ def imaging_examples(setup: Any, first_epoch: int = 0, first_step: int = 0) -> E
 
 
 def _kept(batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
-    parts = tf.nest.flatten(batches.element_spec)
-    size = frames * sum(part.dtype.size * part.shape[1:].num_elements() for part in parts)
+    specs = tf.nest.flatten(batches.element_spec)
+    size = frames * sum(spec.dtype.size * spec.shape[1:].num_elements() for spec in specs)
     return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= MAX_CACHE_BYTES else batches

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.setup import Setup
 
-SHOWN_HEIGHTS = 7
+SHOWN_Z_POSITIONS = 7
 PICTURE_NAME = "epoch_{:04d}.png"
 
 
@@ -27,24 +28,24 @@ class MaskPictures(keras.callbacks.Callback):
     """Draws mask and point spread function when the run begins and every few epochs: ``epoch_0000.png`` and so on.
 
     Args:
-        folder: where to; made if need be.
+        folder: folder of the pictures; made if it does not exist.
         setup: the run's ``Setup``.
         every_epochs: epochs from one picture to the next; 0 draws the start only.
     """
 
-    def __init__(self, folder: str | Path, setup: Any, every_epochs: int = 1) -> None:
+    def __init__(self, folder: str | Path, setup: Setup, every_epochs: int = 1) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.setup = setup
         self.every_epochs = every_epochs
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Draw the start, unless this run goes on with an earlier one."""
+        """Draw the start, unless this run is resumed."""
         if not (self.folder / PICTURE_NAME.format(0)).is_file():
             self._draw(0, None)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Draw if it is this epoch's turn, or the last one's."""
+        """Draw every ``every_epochs`` epochs and after the last one."""
         last = epoch + 1 == self.setup.learning.epochs
         if self.every_epochs and ((epoch + 1) % self.every_epochs == 0 or last):
             self._draw(epoch + 1, (logs or {}).get("val_loss"))
@@ -56,8 +57,8 @@ class MaskPictures(keras.callbacks.Callback):
         draw_mask(self.folder / PICTURE_NAME.format(epoch), self.setup, self.model.mask_rad, title)
 
 
-def draw_mask(path: str | Path, setup: Any, mask_rad: np.ndarray, title: str) -> None:
-    """Draw a mask and the image of an emitter at some heights into a PNG, always of the same size.
+def draw_mask(path: str | Path, setup: Setup, mask_rad: np.ndarray, title: str) -> None:
+    """Draw a mask and the images of an emitter at several z positions into a PNG, always of the same size.
 
     Args:
         path: the PNG to write.
@@ -71,30 +72,31 @@ def draw_mask(path: str | Path, setup: Any, mask_rad: np.ndarray, title: str) ->
 
     from ds3d_tf.optics.design_files import show_mask
 
-    heights, images = images_over_z(setup, mask_rad, SHOWN_HEIGHTS)
+    z_um, images = images_over_z(setup, mask_rad, SHOWN_Z_POSITIONS)
+    # Without a layout engine: every picture of the film has the same layout.
     figure = Figure(figsize=(11, 3.2))
     figure.suptitle(title, fontsize=10)
     phase = figure.add_axes((0.01, 0.06, 0.25, 0.78))
     shown = show_mask(phase, mask_rad, setup.optics)
     bar = figure.colorbar(shown, cax=figure.add_axes((0.255, 0.14, 0.01, 0.62)))
     bar.set_ticks([-np.pi, 0, np.pi], labels=["-π", "0", "π rad"])
-    left, width = 0.31, 0.69 / SHOWN_HEIGHTS
-    for place, (height, image) in enumerate(zip(heights, images, strict=True)):
+    left, width = 0.31, 0.69 / SHOWN_Z_POSITIONS
+    for place, (z, image) in enumerate(zip(z_um, images, strict=True)):
         panel = figure.add_axes((left + place * width, 0.22, 0.95 * width, 0.48))
         panel.imshow(image, cmap="inferno", vmin=0)
-        panel.set_title(f"{height:.2f} µm", fontsize=8)
+        panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=80)
 
 
-def images_over_z(setup: Any, mask_rad: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return heights spread evenly over the depth range, and the image of an emitter of 1 photon at each.
+def images_over_z(setup: Setup, mask_rad: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return z positions spread evenly over the depth range, and the image of an emitter of 1 photon at each.
 
     Args:
         setup: the ``Setup``: optics, depth range and mean blur.
         mask_rad: float ``[N, N]`` (rows along y, columns along x), rad.
-        count: number of heights.
+        count: number of z positions.
 
     Returns:
         float64 ``[count]``, µm, and float32 ``[count, H, W]``, photons.

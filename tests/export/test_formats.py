@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -190,22 +189,18 @@ def test_frames_and_tiles_that_do_not_fit(exported):
 
 
 @TFLITE
-def test_the_commands(repository, networks, tmp_path):
-    """tools/export.py and tools/localize.py as a user runs them, on a .tflite and its table."""
+def test_the_commands(ds3d, networks, tmp_path):
+    """`ds3d export`, with the former name of its option, and `ds3d localize` on a .tflite and its table."""
     folder, expected = networks["project_01"]
-
-    def run(tool, *arguments):
-        line = [sys.executable, str(repository / "tools" / tool), *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, check=False)
 
     arguments = ["--run", folder / "run", "--to", "tflite", "--out", tmp_path / "a.tflite", "--tile", 40, 74]
     arguments += ["--frames", folder / "frames.tif", "--check", 1]
-    done = run("export.py", *arguments)
+    done = ds3d("export", *arguments)
     assert done.returncode == 0, done.stderr
     for part in ("100.00% within 0.5 nm", "0 lost, 0 added", "largest difference", "TensorFlow beside it", "MB"):
         assert part in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tflite", "a.tflite.json"]
-    again = run("export.py", *arguments)
+    again = ds3d("export", *arguments)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
     localize(tmp_path / "a.tflite", folder / "frames.tif", tmp_path / "a.csv")
     assert len(read_table(tmp_path / "a.csv")) == sum(map(len, expected))

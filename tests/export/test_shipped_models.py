@@ -21,11 +21,11 @@ def model(request, repository):
     return repository / "exported_models" / request.param
 
 
-def test_the_sample_recording_gives_its_table(model, repository, tmp_path):
+def test_the_sample_recording_gives_its_table(model, ds3d, tmp_path):
     sample = model / "1" / "sample"
-    line = [sys.executable, str(repository / "tools" / "localize.py"), "--model", str(model)]
-    line += ["--frames", str(sample / "frames.tif"), "--out", str(tmp_path / "a.csv")]
-    subprocess.run(line, check=True, capture_output=True)
+    files = ["--frames", sample / "frames.tif", "--out", tmp_path / "a.csv"]
+    done = ds3d("localize", "--model", model.name, *files)
+    assert done.returncode == 0, done.stderr
     expected = read_table(sample / "localizations.csv")
     assert len(expected) > 40
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), expected, atol=1e-2)

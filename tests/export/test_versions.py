@@ -139,7 +139,7 @@ def test_twenty_lines_with_tensorflow_only(repository, shipped, tmp_path):
     np.testing.assert_allclose(table, expected, atol=1e-2)
 
 
-@pytest.mark.skipif(os.environ.get("DS3D_HEAVY") != "1", reason="DS3D_HEAVY=1 installs TensorFlow into a new venv")
+@pytest.mark.slow
 def test_twenty_lines_in_a_fresh_environment(repository, shipped, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"

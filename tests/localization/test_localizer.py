@@ -100,7 +100,7 @@ def of_another_program(folder):
         (damage("assets/mask.npy"), "mask.npy: missing or damaged"),
         (damage("assets/network.json"), "network.json: missing or damaged"),
         (lambda folder: shutil.rmtree(folder / "variables"), "missing or damaged"),
-        (of_another_program, "of another program"),
+        (of_another_program, "that another program wrote"),
     ],
 )
 def test_folders_that_are_no_model(model_folder, tmp_path, change, expected):

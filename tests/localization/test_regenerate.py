@@ -1,4 +1,4 @@
-"""A frame made again: known photons and background come back."""
+"""A frame rebuilt from its localizations: known photons and background come back."""
 
 import numpy as np
 import pytest

@@ -49,7 +49,7 @@ def session_run(model_folder):
         (with_pixel(np.nan), "NaN or infinite"),
         (with_pixel(np.inf), "NaN or infinite"),
         (GOOD[:0], "got no frame"),
-        (GOOD[:, :2], r"each side at least 3 pixels \(the reach of the network\), got shape.*1 2 26"),
+        (GOOD[:, :2], r"each side at least 3 pixels \(half the receptive field\), got shape.*1 2 26"),
         (GOOD[0], r"\[20,26\] is not compatible with expected shape \[\?,\?,\?\]"),
         (GOOD[np.newaxis], "not compatible with expected shape"),
         (GOOD.astype(np.int32), "float"),
@@ -92,7 +92,7 @@ def test_a_long_request_is_localized_in_steps_of_bounded_size(tmp_path):
     step = frames_a_step(shape)
     assert step == PIXELS_A_STEP // (96 * 101) == 3
     frames = rng.uniform(10, 3000, (2 * step + 1, *shape)).astype(np.float32)
-    whole = model.signatures["serving_default"](frames=tf.constant(frames))
+    whole = untiled.signatures["serving_default"](frames=tf.constant(frames))
     assert whole["count"].numpy().min() > 0
     for first in range(0, len(frames), step):
         part = model.signatures["serving_default"](frames=tf.constant(frames[first : first + step]))
@@ -112,15 +112,16 @@ def test_a_long_request_is_localized_in_steps_of_bounded_size(tmp_path):
     np.testing.assert_allclose(together["xyz_um"], whole["xyz_um"], atol=1e-5)
 
 
-def test_a_frame_that_is_too_large_for_memory_is_localized_in_tiles(model, monkeypatch, exported):
+def test_a_frame_that_is_too_large_for_memory_is_localized_in_tiles(monkeypatch, exported):
     """The same positions with a limit so low that the frame falls into tiles."""
+    untiled = tf.saved_model.load(str(exported(**{"volume.margin_px": 6})))
     monkeypatch.setattr("ds3d_tf.export.saved_model.pixels_within", lambda memory_gb, setup: 18 * 18)
     tiled = tf.saved_model.load(str(exported(**{"volume.margin_px": 6})))
     frames = np.full((2, 61, 47), 5, np.float32)
     rng = np.random.default_rng(3)
     for _ in range(60):
         frames[rng.integers(2), rng.integers(61), rng.integers(47)] = 5 + 100 * rng.integers(1, 8) + 50
-    whole = model.signatures["serving_default"](frames=tf.constant(frames))
+    whole = untiled.signatures["serving_default"](frames=tf.constant(frames))
     result = tiled.signatures["serving_default"](frames=tf.constant(frames))
     for name in whole:
         np.testing.assert_array_equal(result[name], whole[name])

@@ -1,8 +1,7 @@
-"""tools/serve.py over real sockets: TensorFlow Serving's interfaces, refusals, many clients at once."""
+"""`ds3d serve` over real sockets: TensorFlow Serving's interfaces, refusals, many clients at once."""
 
 import http.client
 import json
-import os
 import shutil
 import threading
 import time
@@ -120,15 +119,15 @@ def test_what_only_one_protocol_can_get_wrong(server):
     request.inputs["frames"].dtype = 1
     request.inputs["frames"].tensor_shape.dim.add(size=1000)
     request.inputs["frames"].tensor_content = b"1234"
-    with pytest.raises(Refusal, match="frames: no valid tensor"):
+    with pytest.raises(Refusal, match="frames: not a valid tensor"):
         connection._call(connection._prediction.Predict, request)
     huge = np.zeros((1, 1900, 1900), np.float32)
     with pytest.raises(Refusal, match=r"take 44\.4 GB in volume, more than this server's 4 GB allow"):
         connection.predict("bright", None, "volume", {"frames": huge})
     connection.close()
     for body, status, expected in [
-        (b"frames", 400, "no valid JSON"),
-        (b"[" * 100_000, 400, "no valid JSON"),
+        (b"frames", 400, "not valid JSON"),
+        (b"[" * 100_000, 400, "not valid JSON"),
         (b"[]", 400, "expected a JSON object"),
         ({"frames": GOOD.tolist()}, 400, "either 'instances' or 'inputs'"),
         ({"instances": []}, 400, "a list of one or more"),
@@ -199,17 +198,17 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
         if version == "1":
             models = ServedModels({"m": tmp_path}, 4, 1)
         assert models.model("m").version == 1
-    assert models.refresh() == ["m: version 2 takes over"] and models.model("m").version == 2
+    assert models.refresh() == ["m: now using version 2"] and models.model("m").version == 2
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"damaged")
-    assert "version 7 cannot be loaded, version 2 stays" in models.refresh()[0]
+    assert "version 7 cannot be loaded, still using version 2" in models.refresh()[0]
     assert models.refresh() == [] and models.model("m").version == 2
 
 
-def test_many_clients_at_once(server, capsys):
-    """A short run; DS3D_HEAVY=1 asks for 64 clients and a minute."""
-    heavy = bool(os.environ.get("DS3D_HEAVY"))
-    clients, seconds = (64, 60.0) if heavy else (16, 1.5)
+@pytest.mark.parametrize(
+    ("clients", "seconds"), [(16, 1.5), pytest.param(64, 60.0, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_many_clients_at_once(server, capsys, clients, seconds):
     frames = np.full((4, 40, 40), 5, np.float32)
     frames[:, 8, 9] += 350
     latencies, errors = [[] for _ in range(clients)], []
@@ -286,7 +285,7 @@ def test_addresses_and_names(tmp_path):
     ]
     for texts, expected in (
         (["a/b", "c/b"], "another model named b"),
-        (["a:b=c"], "without / and :"),
+        (["a:b=c/d"], "without / and :"),
         ([], "no model"),
     ):
         with pytest.raises(InputError, match=expected):

@@ -65,7 +65,7 @@ def test_the_last_good_checkpoint_stays(quick_fit, tiny, tmp_path, frames, writt
         )
     why, advice = str(caught.value).split("; ")
     assert why == f"cannot write {tmp_path}/{written}: File too large"
-    assert advice == "the last checkpoint stays: make room and go on with --resume"
+    assert advice == "the last checkpoint is kept: free disk space and use resume"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".partial-")]
 
     start = read_checkpoint(tmp_path / "checkpoint.npz")

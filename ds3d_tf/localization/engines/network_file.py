@@ -118,21 +118,21 @@ def read_network_file(path: str | Path) -> NetworkFile:
     path = Path(path).expanduser()
     for file in network_files(path):
         if not file.is_file():
-            raise InputError(f"{file}: no such file; give a network that tools/export.py wrote")
+            raise InputError(f"{file}: no such file; give a network that `ds3d export` wrote")
     beside = description_file(path)
     if not beside.is_file():
         raise InputError(
-            f"{path}: {beside.name}, its description, is missing; keep the two together, as tools/export.py wrote them"
+            f"{path}: its description {beside.name} is missing; keep the two files together as `ds3d export` wrote them"
         )
     try:
-        told = json.loads(beside.read_text(encoding="utf-8"))
-        shape = tuple(told["mask_rad"]["shape"])
-        packed = base64.b64decode(told["mask_rad"]["zlib_base64_float64"])
+        stored = json.loads(beside.read_text(encoding="utf-8"))
+        shape = tuple(stored["mask_rad"]["shape"])
+        packed = base64.b64decode(stored["mask_rad"]["zlib_base64_float64"])
         mask_rad = np.frombuffer(zlib.decompress(packed), "<f8").reshape(shape).astype(np.float64)
-        tile = told["tile_px"]
-        receptive_radius_px, weights, checksum = int(told["reach_px"]), str(told["weights"]), str(told["sha256"])
+        tile = stored["tile_px"]
+        receptive_radius_px, weights, checksum = int(stored["reach_px"]), str(stored["weights"]), str(stored["sha256"])
         tile_px = None if tile is None else (int(tile[0]), int(tile[1]))
-        values, agreement = dict(told["setup"]), dict(told["agreement"])
+        values, agreement = dict(stored["setup"]), dict(stored["agreement"])
     except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise InputError(f"{beside}: damaged; export the network again") from error
     setup = Setup.create(values, where=str(beside), mask_rad=mask_rad)

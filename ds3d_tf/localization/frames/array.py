@@ -15,7 +15,7 @@ class ArrayFrames:
     """The planes of a ``.npy`` array ``[frame, row, column]`` or of the array ``frames`` in a ``.npz`` file."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; raises InputError if it is none, has no such array or one of other dimensions."""
+        """Open the file; raises InputError if it is not a NumPy file, or has no such array of three dimensions."""
         self._path = path
         try:
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -28,8 +28,8 @@ class ArrayFrames:
                 loaded = loaded[ARRAY_NAME]
         except InputError:
             raise
-        except Exception as error:  # NumPy raises many kinds for a file that is none of its own
-            raise InputError(f"{path}: cannot be read as a NumPy file; it is truncated or of another kind") from error
+        except Exception as error:  # NumPy raises many kinds of errors for a file that is not its own
+            raise InputError(f"{path}: not a NumPy file, or truncated") from error
         if loaded.ndim == 2:
             loaded = loaded[np.newaxis]
         if loaded.ndim != 3:

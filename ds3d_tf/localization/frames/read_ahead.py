@@ -1,4 +1,4 @@
-"""Frames read a few batches ahead, while the network works on earlier ones."""
+"""Frames read a few batches ahead, while the network works on earlier batches."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FrameBatch:
 
     Attributes:
         first: index of the first frame in the recording, from 0.
-        count: frames of the recording that the batch stands for, damaged ones included.
+        count: frames of the recording that the batch covers, damaged ones included.
         indices: index of each frame in ``frames``.
         frames: float32 ``[len(indices), H, W]``, raw counts.
-        damaged: what is wrong with each frame left out, by index.
+        damaged: what is wrong with each skipped frame, by index.
     """
 
     first: int
@@ -71,7 +71,7 @@ def read_ahead(
                     hand_over(error)
                     return
             hand_over(None)
-        except BaseException as error:  # whatever went wrong belongs to the reader of the frames
+        except BaseException as error:  # the thread's error is raised in the thread that uses the frames
             hand_over(error)
 
     thread = threading.Thread(target=work, name="read-ahead", daemon=True)

@@ -25,13 +25,13 @@ class FrameReader(Protocol):
         """Return the number of planes."""
 
     def name(self, index: int) -> str:
-        """Return how a person would call a plane: its file, and its page where there are several."""
+        """Return the name of a plane for messages: its file, and its page if there are several."""
 
     def read(self, index: int) -> np.ndarray:
-        """Return a plane as stored, ``[H, W]`` if it is sound, any dtype, counts; raises InputError if damaged."""
+        """Return a plane as stored, ``[H, W]``, any dtype, counts; raises InputError if it is damaged."""
 
     def close(self) -> None:
-        """Let go of the file; a later read opens it again."""
+        """Close the file; a later read opens it again."""
 
 
 class FrameSource:
@@ -43,8 +43,8 @@ class FrameSource:
     def __init__(self, readers: list[FrameReader], where: str, keep_damaged: bool = False) -> None:
         """Join ``readers`` in order.
 
-        ``where`` names the whole in errors; with ``keep_damaged`` the first sound frame sets the size, otherwise the
-        first. Raises InputError if there are no frames.
+        ``where`` is the recording's name in errors. The first frame sets the size of all; with ``keep_damaged``, the
+        first that is not damaged. Raises InputError if there are no frames.
         """
         self._keep_damaged = keep_damaged
         self._readers = readers
@@ -83,7 +83,7 @@ class FrameSource:
         raise InputError(f"{self.where}: all {len(self)} frames are damaged")
 
     def name(self, index: int) -> str:
-        """Return what a person would call the frame: its file, and its page where the file has several."""
+        """Return the name of a frame for messages: its file, and its page if the file has several."""
         reader, within = self._locate(index)
         return reader.name(within)
 
@@ -128,12 +128,12 @@ def open_frames(path: str | Path, keep_damaged: bool = False) -> FrameSource:
     Args:
         path: a TIFF of one or many pages (OME-TIFF too), a folder of TIFFs, a glob such as ``"run3/*.tif"``, a Zarr
             array or OME-Zarr image, or a ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz`` under
-            the name ``frames``). Numbered names are put in the order of their numbers.
-        keep_damaged: let files that cannot be opened, and the lost end of truncated ones, stand as one damaged frame
-            each, whose reading fails, instead of refusing the recording.
+            the name ``frames``). Files with numbers in their names are sorted by these numbers.
+        keep_damaged: count a file that cannot be opened, and the missing end of a truncated one, as one damaged frame,
+            whose reading fails, instead of refusing the whole recording.
 
     Raises:
-        InputError: nothing is there, or it is empty, damaged or of another kind.
+        InputError: there is no such recording, or it is empty, damaged or of another format.
     """
     text, path = str(path), Path(path).expanduser()
     if path.is_dir():
@@ -147,15 +147,15 @@ def open_frames(path: str | Path, keep_damaged: bool = False) -> FrameSource:
     if glob.has_magic(text):
         files = sorted((Path(name) for name in glob.glob(str(path)) if Path(name).is_file()), key=natural_order)
         if not files:
-            raise InputError(f"{text}: no file has such a name; check the pattern and put it in quotes")
+            raise InputError(f"{text}: no file matches this pattern; check it and put it in quotes")
         return _join(files, text, keep_damaged)
     raise InputError(f"{text}: no such file or folder; expected a TIFF, a folder of TIFFs or a pattern")
 
 
 def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
     """Return a sorting key that puts ``2.tif`` before ``10.tif``."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts]
+    pieces = re.split(r"(\d+)", str(path))
+    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece.lower()) for piece in pieces]
 
 
 def _open_folder(folder: Path, keep_damaged: bool) -> FrameSource:
@@ -191,7 +191,7 @@ def _reader(path: Path, alone: bool, keep_damaged: bool) -> FrameReader:
 
 
 class _DamagedFile:
-    """A file that cannot be opened, in the place of one frame."""
+    """A file that cannot be opened, counted as one damaged frame."""
 
     def __init__(self, path: Path, error: InputError) -> None:
         self._path, self._error = path, error
@@ -203,7 +203,7 @@ class _DamagedFile:
         return str(self._path)
 
     def read(self, index: int) -> np.ndarray:
-        raise InputError(str(self._error))
+        raise InputError(self._error.marked)
 
     def close(self) -> None:
         pass
@@ -213,7 +213,7 @@ def _checked(frame: np.ndarray, name: str) -> np.ndarray:
     if frame.ndim != 2:
         samples = min(frame.shape)
         if frame.ndim == 3 and samples in (2, 3, 4):
-            raise InputError(f"{name}: a colour image ({samples} samples a pixel); save it as one grey channel")
+            raise InputError(f"{name}: a colour image ({samples} samples per pixel); save it as one grey channel")
         raise InputError(f"{name}: expected one plane of rows and columns, got {_size(frame.shape)}")
     if frame.size == 0:
         raise InputError(f"{name}: has no pixels ({_size(frame.shape)})")
@@ -225,7 +225,7 @@ def _checked(frame: np.ndarray, name: str) -> np.ndarray:
         counts = frame.astype(np.float32)
     bad = frame.size - int(np.count_nonzero(np.isfinite(counts)))
     if bad:
-        raise InputError(f"{name}: {bad} of {frame.size} pixels are NaN or infinite; replace them by counts")
+        raise InputError(f"{name}: {bad} of {frame.size} pixels are NaN or infinite; replace them with counts")
     return counts
 
 

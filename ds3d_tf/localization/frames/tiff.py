@@ -19,9 +19,9 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 class TiffFrames:
     """The planes of one TIFF file: its pages, or the planes that an ImageJ, OME or tifffile header describes.
 
-    ImageJ stacks over 4 GB (and tifffile's truncated ones) have one page and the rest behind it; OME-TIFF may order
-    its planes differently from its pages and go on in further files. The file is opened when first read and stays
-    open until :meth:`close`.
+    ImageJ stacks over 4 GB (and stacks written by tifffile with ``truncate``) have one page, and the other planes
+    follow its data. OME-TIFF may order its planes differently from its pages, and continue in further files. The file
+    is opened when first read and stays open until :meth:`close`.
     """
 
     def __init__(self, path: Path, alone: bool = True, keep_damaged: bool = False) -> None:
@@ -29,10 +29,10 @@ class TiffFrames:
 
         Args:
             path: the file.
-            alone: follow an OME header into further files; false where those files are listed anyway.
-            keep_damaged: what cannot be reached at a truncated file's end counts as one more, damaged, plane.
+            alone: follow an OME header into further files; false if those files are listed anyway.
+            keep_damaged: count the missing end of a truncated file as one more plane, which is damaged.
 
-        Raises InputError if it is no TIFF, empty, of several channels, or truncated (unless ``keep_damaged``).
+        Raises InputError if it is not a TIFF, empty, has several channels, or is truncated (unless ``keep_damaged``).
         """
         self._path = path
         self._alone = alone
@@ -57,7 +57,7 @@ class TiffFrames:
 
         Raises InputError if it is truncated or damaged.
         """
-        return self._guarded(lambda: self._read(index), f" page {index + 1}")
+        return np.asarray(self._guarded(lambda: self._read(index), f" page {index + 1}"))
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""
@@ -81,7 +81,7 @@ class TiffFrames:
             raise InputError(f"{self.name(index)}: this plane is missing from the file")
         handle = page.parent.filehandle
         if handle.closed:
-            # One of the further files of an OME recording, which tifffile closes after reading its header.
+            # One of the further files of an OME recording: tifffile closes them after reading their headers.
             handle.open()
             try:
                 return self._pixels(page, index)
@@ -114,13 +114,13 @@ class TiffFrames:
         return count + (self._lost is not None)
 
     def _lose(self, reason: str) -> None:
-        """Refuse the file, or note that its end is lost."""
+        """Refuse the file, or record that its end is missing."""
         if not self._keep_damaged:
             raise InputError(reason)
         self._lost = reason
 
     def _check_chain(self) -> None:
-        """Refuse a file whose last page points to another one: tifffile stops at a page it cannot reach."""
+        """Refuse a file whose last page points to a further one: tifffile stops silently at a page it cannot read."""
         form, handle = self._tiff.tiff, self._tiff.filehandle
         start = self._planes[len(self._planes) - 1].offset
         handle.seek(start)
@@ -139,7 +139,7 @@ class TiffFrames:
         series = self._tiff.series[0]
         sizes = dict(zip(series.axes, series.shape, strict=True))
         longer = {axis: size for axis, size in sizes.items() if axis not in "YXS" and size > 1}
-        # A recording saved carelessly names its only axis C; channels beside another axis are real ones.
+        # Some programs call the only axis of a recording C; beside another axis, C really means channels.
         if "C" in longer and len(longer) > 1:
             raise InputError(f"{self._path}: holds {sizes['C']} channels; save the channel to localize in its own file")
         planes = math.prod(longer.values())
@@ -162,7 +162,7 @@ class TiffFrames:
             raise
         except PermissionError as error:
             raise InputError(f"{self._path}: no permission to read it") from error
-        except Exception as error:  # tifffile and its codecs raise many kinds for a damaged file
+        except Exception as error:  # tifffile and its codecs raise many kinds of errors for a damaged file
             reason = (str(error) or type(error).__name__).splitlines()[0]
             if not place and not _has_tiff_mark(self._path):
                 raise InputError(f"{self._path}: not a TIFF file") from error

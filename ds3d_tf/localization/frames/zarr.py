@@ -20,13 +20,13 @@ class ZarrFrames:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the array; raises InputError if there is none, or it has several channels."""
+        """Open the array; raises InputError if there is no array, or it has several channels."""
         self._path = path
         self._array, axes = _open(path)
         self._leading = tuple(int(size) for size in self._array.shape[:-2])
         longer = [name for name, size in zip(axes, self._leading, strict=True) if size > 1]
         if "c" in longer and len(longer) > 1:
-            raise InputError(f"{path}: holds several channels; save the channel to localize by itself")
+            raise InputError(f"{path}: holds several channels; save the channel to localize separately")
         # Planes along the last leading axis share a chunk; it is read as a whole.
         self._depth = int(self._array.chunks[-3]) if self._leading else 1
         self._block: tuple[tuple[int, ...], np.ndarray] | None = None
@@ -49,12 +49,12 @@ class ZarrFrames:
                 start = key[-1] * self._depth
                 self._block = (key, self._array[(*key[:-1], slice(start, start + self._depth))])
             return self._block[1][place[-1] % self._depth]
-        except Exception as error:  # every codec raises its own kinds for a damaged chunk
+        except Exception as error:  # every codec raises its own kinds of errors for a damaged chunk
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.name(index)}: truncated or damaged ({reason})") from error
 
     def close(self) -> None:
-        """Let go of the chunk that is kept."""
+        """Release the chunk in memory."""
         self._block = None
 
 
@@ -69,7 +69,7 @@ def _open(path: Path) -> tuple[Any, list[str]]:
 
     try:
         node = zarr.open(path, mode="r")
-    except Exception as error:  # Zarr raises many kinds for a folder that is none of its own
+    except Exception as error:  # Zarr raises many kinds of errors for a folder that is not its own
         raise InputError(f"{path}: not a Zarr array or group, or damaged") from error
     axes: list[str] | None = None
     if isinstance(node, zarr.Group):
@@ -92,8 +92,10 @@ def _image_of(group: Any, path: Path) -> tuple[Any, list[str] | None]:
             axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in images[0].get("axes", [])]
             return group[images[0]["datasets"][0]["path"]], axes or None
         arrays = [node for _, node in group.members() if isinstance(node, zarr.Array)]
-    except Exception as error:  # metadata of other programs may be anything
+    except Exception as error:  # the metadata of other programs may have any content
         raise InputError(f"{path}: its OME-Zarr description is damaged, or its image is missing") from error
     if len(arrays) != 1:
-        raise InputError(f"{path}: a Zarr group of {len(arrays)} arrays and no OME-Zarr image; name the array itself")
+        raise InputError(
+            f"{path}: a Zarr group of {len(arrays)} arrays without an OME-Zarr image; give the path of one array"
+        )
     return arrays[0], None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from ds3d_tf.localization.peaks.tiles import MIN_TILE_PX
 
 
-def graph_tile_size(height: Any, width: Any, overlap_px: Any, max_pixels: Any) -> tf.Tensor:
+def graph_tile_size(
+    height: int | tf.Tensor, width: int | tf.Tensor, overlap_px: int | tf.Tensor, max_pixels: int | tf.Tensor
+) -> tf.Tensor:
     """Return what ``tiles.tile_size`` does, in TensorFlow operations; if not even small tiles fit, the smallest.
 
     Args:
@@ -32,7 +32,7 @@ def graph_tile_size(height: Any, width: Any, overlap_px: Any, max_pixels: Any) -
     return tf.cast(tf.where(cost[best] < tf.int64.max, chosen, tf.stack([rows[-1], columns[-1]])), tf.int32)
 
 
-def _splits(size: Any, overlap_px: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _splits(size: int | tf.Tensor, overlap_px: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return, int64 ``[S]`` for 1 to S tiles along an axis: pixels of a tile, of the largest with overlap, of all."""
     size, overlap_px = tf.cast(size, tf.int64), tf.cast(overlap_px, tf.int64)
     numbers = tf.range(1, tf.maximum(size // MIN_TILE_PX, 1) + 1)

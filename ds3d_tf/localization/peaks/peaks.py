@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # Voxels gathered at a time: bounds the memory of every step at a few tens of MB.
@@ -12,15 +13,17 @@ _CHUNK_VOXELS = 2**21
 
 
 def find_peaks(
-    volume: Any, threshold: Any, radius_voxels: Any, keep_single_z: bool = False
+    volume: np.ndarray | tf.Tensor,
+    threshold: float | tf.Tensor,
+    radius_voxels: int | tf.Tensor,
+    keep_single_z: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the local maxima of a prediction, placed at the centre of mass of their neighbourhood.
 
     A peak is a voxel above ``threshold`` that is the maximum of its (2r+1)³ neighbourhood, zero beyond the
-    border (Nehme et al., Nature Methods 2020). Of equal maxima that lie in one another's neighbourhoods,
-    directly or through others (the plateaus that the network's clip leaves), only the one nearest to their
-    mean stays, so no two peaks are within the radius. The volume is read once; everything else works on
-    candidates.
+    border (Nehme et al., Nature Methods 2020). The network's clip makes plateaus of equal maxima that lie in one
+    another's neighbourhoods, directly or through others. Of each plateau only the maximum nearest to their mean
+    stays, so no two peaks are within the radius. The volume is read once; everything else works on candidates.
 
     Args:
         volume: float ``[B, 4H, 4W, D]`` (batch, row, column, depth), the network's output in [0, s], no unit.
@@ -44,7 +47,10 @@ def find_peaks(
 
 
 def local_maxima(
-    volume: Any, threshold: Any, radius_voxels: Any, box: tuple[Any, Any, Any, Any] | None = None
+    volume: tf.Tensor,
+    threshold: float | tf.Tensor,
+    radius_voxels: int | tf.Tensor,
+    box: tuple[Any, Any, Any, Any] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the voxels above ``threshold`` that are the maximum of their neighbourhood, plateaus in full.
 
@@ -71,7 +77,7 @@ def local_maxima(
 
     flat = tf.reshape(volume, [-1])
     voxels = _candidates(volume, threshold, radius, box)
-    # Most candidates already fall to a direct neighbour, long before their whole neighbourhood is looked at.
+    # A direct neighbour already rules out most candidates; only the others need their whole neighbourhood.
     maxima = _neighbourhood_maxima(flat, shape, voxels, tf.minimum(radius, 1))[0]
     voxels = tf.gather(voxels, tf.where(maxima)[:, 0])
     maxima, tied, offset, confidence = _neighbourhood_maxima(flat, shape, voxels, radius)
@@ -85,7 +91,7 @@ def peaks_of_maxima(
     offset: tf.Tensor,
     confidence: tf.Tensor,
     shape: tf.Tensor,
-    radius_voxels: Any,
+    radius_voxels: int | tf.Tensor,
     keep_single_z: bool,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return what :func:`find_peaks` does from all local maxima of the volumes.
@@ -143,15 +149,15 @@ def _highest(volume: tf.Tensor) -> tf.Tensor:
 def _neighbourhood_maxima(
     flat: tf.Tensor, shape: tf.Tensor, voxels: tf.Tensor, radius: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    """Return of each voxel: is it the maximum, has it an equal, centre of mass offset [M, 3], its value."""
+    """Return for each voxel: is it the maximum, has it an equal, offset to the centre of mass [M, 3], its value."""
     steps = tf.cast(tf.range(-radius, radius + 1), tf.float32)
 
     def test(chunk: tf.Tensor) -> tuple[tf.Tensor, ...]:
         index, inside = _neighbours(chunk, shape, radius)
         values = tf.where(inside, tf.cast(tf.gather(flat, index), tf.float32), 0.0)
-        own = values[:, radius, radius, radius]
-        maximum = own >= tf.reduce_max(values, axis=[1, 2, 3])
-        equal = inside & (values == own[:, tf.newaxis, tf.newaxis, tf.newaxis])
+        centre = values[:, radius, radius, radius]
+        maximum = centre >= tf.reduce_max(values, axis=[1, 2, 3])
+        equal = inside & (values == centre[:, tf.newaxis, tf.newaxis, tf.newaxis])
         tied = tf.math.count_nonzero(equal, axis=[1, 2, 3]) > 1
         planes = tf.reduce_sum(values, axis=3)
         moments = [
@@ -160,7 +166,7 @@ def _neighbourhood_maxima(
             tf.linalg.matvec(tf.reduce_sum(values, axis=[1, 2]), steps),
         ]
         mass = tf.reduce_sum(planes, axis=[1, 2])
-        return maximum, tied, tf.math.divide_no_nan(tf.stack(moments, axis=1), mass[:, tf.newaxis]), own
+        return maximum, tied, tf.math.divide_no_nan(tf.stack(moments, axis=1), mass[:, tf.newaxis]), centre
 
     specs = (
         tf.TensorSpec([None], tf.bool),

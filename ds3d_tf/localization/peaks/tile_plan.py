@@ -1,4 +1,4 @@
-"""Which tiles of a frame a network is given, one after the other, and which part of each result counts."""
+"""Which tiles of a frame a network processes, one after the other, and which part of each result counts."""
 
 from __future__ import annotations
 

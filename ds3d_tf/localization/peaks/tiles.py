@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ds3d_tf.options.shared import DEFAULT_MEMORY_GB
 from ds3d_tf.setup import Setup
 
+__all__ = ["DEFAULT_MEMORY_GB", "bytes_per_pixel", "frames_a_step", "pixels_within", "tile_overlap_px", "tile_size"]
+
 MIN_TILE_PX = 8
-# Frames of at most so many pixels together are localized in one step: memory grows with them.
+# At most this many pixels are localized in one step, in one frame or several: memory grows with them.
 PIXELS_A_STEP = 2 * 121 * 121
 MAX_FRAMES_A_STEP = 64
-DEFAULT_MEMORY_GB = 4.0
-# Measured: TensorFlow (and JAX, which Keras loads where it is installed), the model, reading and finding peaks.
+# Measured: TensorFlow (and JAX, which Keras loads if it is installed), the model, reading frames and finding peaks.
 BYTES_OF_THE_PROCESS = 1.1e9
-# Images of one channel a depth voxel, at voxel resolution, that the network holds at a time.
+# Number of images, with one channel per depth voxel and at voxel resolution, that the network holds at a time.
 _LIVE_IMAGES = 3
 
 
@@ -48,7 +50,7 @@ def tile_overlap_px(receptive_radius_px: Any, radius_voxels: Any) -> Any:
 
 
 def tile_size(frame_shape: tuple[int, int], overlap_px: int, max_pixels: int) -> tuple[int, int] | None:
-    """Return the size (rows, columns) of the tiles that cost least, in pixels.
+    """Return the size (rows, columns) of the tiles with the smallest total number of pixels to compute.
 
     Args:
         frame_shape: ``(H, W)``, pixels.

@@ -28,6 +28,9 @@ class ExactRenderer:
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         chunk_emitters: emitters worked on at a time.
         dtype: "float32", or "float64" for references.
+        spacing_px: distance between the image's rows and columns, camera pixels. Below 1 the image is sampled more
+            finely than by the camera (H and W then count these samples, counts stay those of a whole camera pixel,
+            and blurs would be wrong).
 
     Raises InputError if the mask does not fit the optics.
     """
@@ -40,6 +43,7 @@ class ExactRenderer:
         *,
         chunk_emitters: int = 16,
         dtype: str = "float32",
+        spacing_px: float = 1.0,
     ) -> None:
         mask = np.asarray(mask, np.float64)
         if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
@@ -51,6 +55,7 @@ class ExactRenderer:
         self.chunk_emitters = chunk_emitters
         self.dtype = tf.as_dtype(dtype)
         self._pixel_um = optics.pixel_um
+        self._spacing_px = spacing_px
 
         rows = np.flatnonzero(grids.support.any(axis=1))
         self._crop = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -132,7 +137,7 @@ class ExactRenderer:
 
         The real and imaginary parts of the pupil lie side by side (columns), or, interleaved, turn by turn (rows).
         """
-        pixels = np.arange(size_px) - size_px // 2
+        pixels = (np.arange(size_px) - size_px // 2) * self._spacing_px
         wave = np.exp(-2j * np.pi * (np.outer(orders, pixels) % self.grids.fft_size) / self.grids.fft_size)
         real_form = np.block([[wave.real, wave.imag], [-wave.imag, wave.real]])
         if interleaved:
@@ -148,7 +153,7 @@ class ExactRenderer:
         depth = tf.cast(xyz64[:, 2] - self._z_middle_um, self.dtype)
         phase = depth[:, None, None] * self._axial + along_y[:, :, None] + along_x[:, None, :]
         power = self._power(phase, fixed, xyz64[:, 2])
-        if max(self.frame_shape) > self.grids.fft_size:
+        if max(self.frame_shape) * self._spacing_px > self.grids.fft_size:
             power = power * self._own_period(xyz64)
         return power * tf.cast(photons, self.dtype)[:, None, None]
 

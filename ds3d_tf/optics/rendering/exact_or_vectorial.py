@@ -9,7 +9,12 @@ from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 
 def exact_renderer(
-    optics: OpticsSection, volume: VolumeSection, mask: np.ndarray, *, dtype: str = "float32"
+    optics: OpticsSection,
+    volume: VolumeSection,
+    mask: np.ndarray,
+    *,
+    dtype: str = "float32",
+    spacing_px: float = 1.0,
 ) -> ExactRenderer:
     """Return the renderer of ``optics.model``: scalar or vectorial.
 
@@ -18,11 +23,12 @@ def exact_renderer(
         volume: the setup's volume section (frame size, depth range, focus).
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         dtype: "float32", or "float64" for references.
+        spacing_px: distance between the image's rows and columns, camera pixels (see :class:`ExactRenderer`).
 
     Raises InputError if the mask does not fit the optics.
     """
     if optics.model == "vectorial":
         from ds3d_tf.optics.rendering.vectorial import VectorialRenderer
 
-        return VectorialRenderer(optics, volume, mask, dtype=dtype)
-    return ExactRenderer(optics, volume, mask, dtype=dtype)
+        return VectorialRenderer(optics, volume, mask, dtype=dtype, spacing_px=spacing_px)
+    return ExactRenderer(optics, volume, mask, dtype=dtype, spacing_px=spacing_px)

@@ -112,7 +112,7 @@ class FastRenderer:
         xyz_um = tf.gather_nd(xyz_um, present)
         sigma_px = tf.cast(tf.gather_nd(tf.convert_to_tensor(blur_sigma_px), present), tf.float32)
         with tf.control_dependencies(self._checks(xyz_um, sigma_px)):
-            coefficients = self._coefficients(xyz_um[:, 2])
+            coefficients = self._coefficients(xyz_um)
         coefficients *= tf.cast(tf.gather_nd(photons, present), tf.float32)[:, None]
         down, across = self._phases(xyz_um, sigma_px)
         nodes = len(self._sigma_nodes)
@@ -169,10 +169,10 @@ class FastRenderer:
         message = "emitters must lie in the frame less its margin, the depth range and the blur range of the renderer"
         return [tf.debugging.Assert(inside, [message])]
 
-    def _coefficients(self, z_um: tf.Tensor) -> tf.Tensor:
-        """Return ``[E, R]``: the table of coefficients, interpolated by cubics."""
+    def _coefficients(self, xyz_um: tf.Tensor) -> tf.Tensor:
+        """Return ``[E, R]``: the table of coefficients, interpolated by cubics, times the factors of large pixels."""
         basis = self._basis
-        place = (tf.cast(z_um, tf.float32) - basis.z_low_um) / basis.z_step_um
+        place = (tf.cast(xyz_um[:, 2], tf.float32) - basis.z_low_um) / basis.z_step_um
         left = tf.clip_by_value(tf.floor(place), 1.0, len(basis.coefficients) - 3.0)
         t = place - left
         weights = tf.stack(
@@ -185,7 +185,12 @@ class FastRenderer:
             axis=1,
         )
         rows = tf.gather(basis.coefficients, tf.cast(left, tf.int32)[:, None] + tf.range(-1, 3))
-        return tf.matmul(weights[:, None, :], rows)[:, 0]
+        coefficients = tf.matmul(weights[:, None, :], rows)[:, 0]
+        if not basis.folded_by.any():
+            return coefficients
+        yx_um = tf.cast(xyz_um[:, 1::-1], tf.float64)
+        turns = tf.matmul(yx_um, (basis.pixels_per_um * basis.folded_by).T) - basis.quarter_turns / 4
+        return coefficients * tf.cos(2 * math.pi * tf.cast(turns - tf.round(turns), tf.float32))
 
     def _phases(self, xyz_um: tf.Tensor, sigma_px: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``[E, 2, Ny]`` and ``[E, 2, 2 Nx]``: summed over the 2, their product is exp(-i(ky y + kx x)).

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
+from ds3d_tf.optics.rendering.undersampling import folded_orders, folds, samples_per_pixel
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 _TAPER_PX = 16
 _PLANES_AT_A_TIME = 8
+# Folded orders make the error depend on the place inside a pixel, so a check of a few places may miss the worst.
+_UNDERSAMPLED_SHARE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,9 @@ class PsfBasis:
         z_low_um: height of the first row of ``coefficients``, µm.
         z_step_um: height between its rows, µm.
         coefficients: float32 ``[T, R]``, no unit.
+        folded_by: int ``[R, 2]``, a (rows, columns): for an emitter at x, y pixels a spectrum's coefficient is to be
+            multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)); 0 where pixels are small.
+        quarter_turns: int ``[R]``, see ``folded_by``, no unit.
         spectra: complex64 ``[R, 2 Ky + 1, Kx + 1]``, photons.
         periods_px: (rows, columns), camera pixels.
         pixels_per_um: camera pixels by which an image moves for 1 µm.
@@ -34,6 +40,8 @@ class PsfBasis:
     z_low_um: float
     z_step_um: float
     coefficients: np.ndarray
+    folded_by: np.ndarray
+    quarter_turns: np.ndarray
     spectra: np.ndarray
     periods_px: tuple[int, int]
     pixels_per_um: float
@@ -50,8 +58,8 @@ def psf_basis(
 ) -> PsfBasis:
     """Return the basis of a mask's point spread function over the depth range of a volume.
 
-    The exact renderer draws it at Chebyshev heights; a singular value decomposition of those images, blurred as
-    little as they ever will be, finds the few spectra that span them.
+    The exact renderer draws it at Chebyshev heights, on samples fine enough for the light; a singular value
+    decomposition of those images, blurred as little as they ever will be, finds the few spectra that span them.
 
     Args:
         optics: the setup's optics section.
@@ -64,33 +72,45 @@ def psf_basis(
     Raises InputError if the mask does not fit the optics.
     """
     grids = exact_renderer(optics, volume, mask).grids
+    fineness = samples_per_pixel(grids)
+    if fineness > 1:
+        tolerance *= _UNDERSAMPLED_SHARE
     periods, windows = zip(
-        *(_period(size, margin_px, grids.fft_size) for size in (volume.height_px, volume.width_px)), strict=True
+        *(_period(size, margin_px, grids.fft_size, fineness) for size in (volume.height_px, volume.width_px)),
+        strict=True,
     )
-    stack = volume.model_copy(update={"height_px": periods[0], "width_px": periods[1]})
-    renderer = exact_renderer(optics, stack, mask)
+    samples = (len(windows[0]), len(windows[1]))
+    stack = volume.model_copy(update={"height_px": samples[0], "width_px": samples[1]})
+    renderer = exact_renderer(optics, stack, mask, spacing_px=periods[0] / samples[0])
 
     axial = grids.axial_rad_per_um[grids.support]
     # Heights change phases between two pupil points by at most this; polynomials in z need that degree and a few.
     turn = float(np.ptp(axial)) * (volume.z_max_um - volume.z_min_um)
     heights = _chebyshev(math.ceil(turn / 2) + 24, volume.z_min_um, volume.z_max_um)
-    spectra = []
+    drawn: list[list[np.ndarray]] = []
     for begin in range(0, len(heights), _PLANES_AT_A_TIME):
         z = heights[begin : begin + _PLANES_AT_A_TIME]
         planes = renderer.psf(np.stack([0 * z, 0 * z, z], axis=1), np.ones(len(z))).numpy()
         planes = planes.astype(np.float64) * windows[0][:, None] * windows[1]
-        shifted = np.roll(planes, (-(periods[0] // 2), -(periods[1] // 2)), axis=(1, 2))
-        spectra.append(np.fft.rfft2(shifted) / (periods[0] * periods[1]))
-    spectrum = np.concatenate(spectra)
-    spectrum, sharp = _cropped(spectrum, periods, sharpest_sigma_px, tolerance)
+        shifted = np.roll(planes, (-(samples[0] // 2), -(samples[1] // 2)), axis=(1, 2))
+        drawn.append(_spectra(shifted, periods, fineness))
+    spectra = [np.concatenate(parts) for parts in zip(*drawn, strict=True)]
+    spectra, sharp = _cropped(spectra, periods, sharpest_sigma_px, tolerance)
 
-    norms = np.sqrt(np.sum(sharp**2, axis=(1, 2)))
-    relative = sharp.reshape(len(heights), -1) / norms[:, None]
-    _, vectors = np.linalg.eigh(relative @ relative.T)
-    vectors = vectors[:, ::-1]
-    left_out = 1 - np.cumsum((vectors * (relative @ (relative.T @ vectors))).clip(0), axis=1)
-    rank = int(np.argmax(left_out.max(axis=0) <= tolerance**2)) + 1
-    vectors = vectors[:, :rank]
+    norms = np.sqrt(sum(np.sum(part**2, axis=(1, 2)) for part in sharp))
+    groups = [sharp[:1], *(sharp[1 + 2 * number : 3 + 2 * number] for number in range(len(sharp) // 2))]
+    directions = _main_directions(groups, norms, tolerance)
+    vectors = [directions[0]]
+    basis = [np.tensordot(vectors[0] / norms[:, None], spectra[0], axes=(0, 0))]
+    folded_by, quarters = [(0, 0)] * len(basis[0]), [0] * len(basis[0])
+    for number, (fold, own) in enumerate(zip(folds(fineness), directions[1:], strict=True)):
+        pair = spectra[1 + 2 * number : 3 + 2 * number]
+        there, back = (np.tensordot(own / norms[:, None], part, axes=(0, 0)) for part in pair)
+        # exp(-iθ) there + exp(iθ) back, with cos θ and, a quarter turn later, sin θ as factors
+        vectors += [own, own]
+        basis += [there + back, 1j * (back - there)]
+        folded_by += [fold] * (2 * own.shape[1])
+        quarters += [0] * own.shape[1] + [1] * own.shape[1]
 
     steps = math.ceil(turn / 0.1) + 4
     step = (volume.z_max_um - volume.z_min_um) / (steps - 3)
@@ -98,20 +118,23 @@ def psf_basis(
     polynomials = np.polynomial.Chebyshev.fit
     degree = len(heights) - 1
     domain = [volume.z_min_um, volume.z_max_um]
-    table = np.stack([polynomials(heights, c * norms, degree, domain)(table_z) for c in vectors.T], axis=1)
+    columns = np.concatenate(vectors, axis=1)
+    table = np.stack([polynomials(heights, c * norms, degree, domain)(table_z) for c in columns.T], axis=1)
     return PsfBasis(
         z_low_um=float(table_z[0]),
         z_step_um=step,
         coefficients=table.astype(np.float32),
-        spectra=np.tensordot(vectors / norms[:, None], spectrum, axes=(0, 0)).astype(np.complex64),
+        spectra=np.concatenate(basis).astype(np.complex64),
+        folded_by=np.array(folded_by),
+        quarter_turns=np.array(quarters),
         periods_px=(periods[0], periods[1]),
         pixels_per_um=float(np.diff(grids.lateral_rad_per_um).mean() * grids.fft_size / (2 * math.pi)),
         whole_period=all(period == grids.fft_size for period in periods),
     )
 
 
-def _period(size_px: int, margin_px: float, fft_size: int) -> tuple[int, np.ndarray]:
-    """Return the period of an axis and the window that makes an image fade before it ends.
+def _period(size_px: int, margin_px: float, fft_size: int, fineness: int) -> tuple[int, np.ndarray]:
+    """Return the period of an axis and the window, by sample, that makes an image fade before it ends.
 
     Pixels are at most ``size - margin`` from an emitter; if the Fourier grid is no longer than twice that, its own
     period, with what it wraps round, is the model.
@@ -119,9 +142,48 @@ def _period(size_px: int, margin_px: float, fft_size: int) -> tuple[int, np.ndar
     reach = math.ceil(size_px - margin_px)
     period = 2 * (reach + _TAPER_PX) + 1
     if period >= fft_size:
-        return fft_size, np.ones(fft_size)
-    beyond = np.abs(np.arange(period) - period // 2) - reach
+        return fft_size, np.ones(fineness * fft_size)
+    samples = fineness * period
+    beyond = np.abs(np.arange(samples) - samples // 2) / fineness - reach
     return period, np.cos(np.pi / 2 * np.clip(beyond / (_TAPER_PX + 1), 0, 1)) ** 2
+
+
+def _spectra(images: np.ndarray, periods: tuple[int, int], fineness: int) -> list[np.ndarray]:
+    """Return the spectra that a camera sees of images ``[Z, n Py, n Px]``, each ``[Z, Py, Px // 2 + 1]``.
+
+    The image's own orders, and for each of :func:`folds` those folded back from there and from the other side.
+    """
+    count = images.shape[1] * images.shape[2]
+    if fineness == 1:
+        return [np.fft.rfft2(images) / count]
+    whole = np.fft.fft2(images) / count
+    wanted = [(0, 0)]
+    for fold in folds(fineness):
+        wanted += [fold, (-fold[0], -fold[1])]
+    return [folded_orders(whole, periods, fold) for fold in wanted]
+
+
+def _main_directions(groups: list[list[np.ndarray]], norms: np.ndarray, tolerance: float) -> list[np.ndarray]:
+    """Return for each group ``[Z, R]``: the fewest combinations of heights that span all spectra but for the tolerance.
+
+    The first group costs one spectrum a combination, the others two.
+    """
+    gram_vectors, caught, worth = [], [], []
+    missed = np.zeros(len(norms))
+    for number, group in enumerate(groups):
+        relative = np.concatenate([part.reshape(len(norms), -1) for part in group], axis=1) / norms[:, None]
+        values, vectors = np.linalg.eigh(relative @ relative.T)
+        vectors = vectors[:, ::-1]
+        gram_vectors.append(vectors)
+        caught.append((vectors * (relative @ (relative.T @ vectors))).clip(0))
+        worth.append(values[::-1] / (1 if number == 0 else 2))
+        missed += np.sum(relative**2, axis=1)
+    ranks = [0] * len(groups)
+    while missed.max() > tolerance**2:
+        best = max(range(len(groups)), key=lambda number: worth[number][ranks[number]])
+        missed = missed - caught[best][:, ranks[best]]
+        ranks[best] += 1
+    return [vectors[:, :rank] for vectors, rank in zip(gram_vectors, ranks, strict=True)]
 
 
 def _chebyshev(count: int, low: float, high: float) -> np.ndarray:
@@ -130,25 +192,26 @@ def _chebyshev(count: int, low: float, high: float) -> np.ndarray:
 
 
 def _cropped(
-    spectrum: np.ndarray, periods: tuple[int, ...], sigma_px: float, tolerance: float
-) -> tuple[np.ndarray, np.ndarray]:
+    spectra: list[np.ndarray], periods: tuple[int, ...], sigma_px: float, tolerance: float
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the orders that matter, and their magnitude in an image blurred by sigma (as real numbers).
 
-    ``[Z, 2 Ky + 1, Kx + 1]`` and ``[Z, 2 Ky + 1, 2 (Kx + 1)]``.
+    Each ``[Z, 2 Ky + 1, Kx + 1]`` and ``[Z, 2 Ky + 1, 2 (Kx + 1)]``.
     """
     ky = np.fft.fftfreq(periods[0], 1 / periods[0]).astype(int)
-    kx = np.arange(spectrum.shape[2])
-    sharp = spectrum * _transfer(ky, periods[0], sigma_px)[:, None] * _transfer(kx, periods[1], sigma_px)
-    sharp = sharp * np.where(kx > 0, math.sqrt(2), 1)
-    energy = np.abs(sharp) ** 2
+    kx = np.arange(spectra[0].shape[2])
+    down, across = _transfer(ky, periods[0], sigma_px)[:, None], _transfer(kx, periods[1], sigma_px)
+    sharp = [part * down * across * np.where(kx > 0, math.sqrt(2), 1) for part in spectra]
+    # Orders folded onto one another may add up, wherever in a pixel that is.
+    energy = sum(np.abs(part) for part in sharp) ** 2 if len(sharp) > 1 else np.abs(sharp[0]) ** 2
     energy /= energy.sum(axis=(1, 2), keepdims=True)
     orders = []
     for k, marginal in ((ky, energy.sum(axis=2)), (kx, energy.sum(axis=1))):
         lost = [marginal[:, np.abs(k) > most].sum(axis=1).max() for most in range(np.abs(k).max() + 1)]
         orders.append(int(np.argmax(np.array(lost) <= tolerance**2 / 2)))
     rows = np.r_[0 : orders[0] + 1, -1 : -orders[0] - 1 : -1]
-    spectrum, sharp = (value[:, rows, : orders[1] + 1] for value in (spectrum, sharp))
-    return spectrum, np.concatenate([sharp.real, sharp.imag], axis=2)
+    spectra, sharp = ([part[:, rows, : orders[1] + 1] for part in value] for value in (spectra, sharp))
+    return spectra, [np.concatenate([part.real, part.imag], axis=2) for part in sharp]
 
 
 def _transfer(k: np.ndarray, period_px: int, sigma_px: float) -> np.ndarray:

@@ -103,6 +103,7 @@ class VectorialRenderer(ExactRenderer):
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         chunk_emitters: emitters worked on at a time.
         dtype: "float32", or "float64" for references.
+        spacing_px: distance between the image's rows and columns, camera pixels (see :class:`ExactRenderer`).
 
     Raises InputError if the mask does not fit the optics.
     """
@@ -115,8 +116,9 @@ class VectorialRenderer(ExactRenderer):
         *,
         chunk_emitters: int = 4,
         dtype: str = "float32",
+        spacing_px: float = 1.0,
     ) -> None:
-        super().__init__(optics, volume, mask, chunk_emitters=chunk_emitters, dtype=dtype)
+        super().__init__(optics, volume, mask, chunk_emitters=chunk_emitters, dtype=dtype, spacing_px=spacing_px)
         inside = (slice(None), self._crop, self._crop)
         pupils = dipole_pupils(optics, self.grids)[inside]
         decay = evanescent_decay(optics, self.grids)[inside[1:]]

@@ -1,4 +1,4 @@
-"""What all connections to a prediction server share: its errors, addresses, and trying again."""
+"""What all connections to a prediction server share: addresses, and retries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.common.errors import InputError, ServerError, argument
 from ds3d_tf.serving.client.errors import Connection, Refusal
 
 Result = TypeVar("Result")
@@ -25,7 +25,7 @@ def open_connection(server: str, timeout_s: float, root_certificates: bytes | No
         timeout_s: seconds to wait for an answer.
         root_certificates: PEM, for TLS; None: the system's.
 
-    Raises InputError for another kind of address.
+    Raises InputError for any other address.
     """
     scheme, host, port = parse_address(server)
     if scheme.startswith("grpc"):
@@ -40,27 +40,27 @@ def open_connection(server: str, timeout_s: float, root_certificates: bytes | No
 def parse_address(server: str) -> tuple[str, str, int]:
     """Return scheme, host and port of an address as above; raises InputError for anything else."""
     try:
-        parts = urlsplit(server if "://" in server else f"grpc://{server}")
-        host, port = parts.hostname, parts.port
+        url = urlsplit(server if "://" in server else f"grpc://{server}")
+        host, port = url.hostname, url.port
     except ValueError:
         host, port = None, None
-    if not host or parts.scheme not in DEFAULT_PORTS or parts.path.strip("/") or parts.query:
-        raise InputError(f"--server {server}: expected host:port (gRPC), or http://host:port (REST)")
-    return parts.scheme, f"[{host}]" if ":" in host else host, port or DEFAULT_PORTS[parts.scheme]
+    if not host or url.scheme not in DEFAULT_PORTS or url.path.strip("/") or url.query:
+        raise InputError(f"{argument('server')} {server}: expected host:port (gRPC), or http://host:port (REST)")
+    return url.scheme, f"[{host}]" if ":" in host else host, port or DEFAULT_PORTS[url.scheme]
 
 
 class Retries:
-    """Tries again what failed for now, with pauses that double, until ``patience_s`` have passed without success."""
+    """Retries temporary failures, with pauses that double, until ``patience_s`` seconds have passed without success."""
 
-    def __init__(self, server: str, patience_s: float, tell: Callable[[str], None] = lambda text: None) -> None:
-        """``server`` names it in errors; ``tell`` gets a sentence when an outage begins and when it is over."""
+    def __init__(self, server: str, patience_s: float, report: Callable[[str], None] = lambda text: None) -> None:
+        """``server`` is its name in errors; ``report`` gets a sentence when an outage begins and when it is over."""
         self.closed = threading.Event()
-        self._server, self._patience_s, self._tell = server, patience_s, tell
+        self._server, self._patience_s, self._on_change = server, patience_s, report
         self._out = False
         self._lock = threading.Lock()
 
     def run(self, action: Callable[[], Result]) -> Result:
-        """Return the result of ``action``; raises ServerError when it is refused or patience ends."""
+        """Return the result of ``action``; raises ServerError if it is refused or the time is over."""
         begin, wait = time.monotonic(), _MIN_WAIT_S
         while True:
             try:
@@ -72,10 +72,10 @@ class Retries:
                     raise ServerError(
                         f"{self._server}: no success within {self._patience_s:g} s ({refusal})"
                     ) from refusal
-                self._report(True, f"{self._server}: {refusal}; trying again for up to {self._patience_s:g} s")
-                # Clients that lost the same server at once should not come back at once.
+                self._report(True, f"{self._server}: {refusal}; retrying for up to {self._patience_s:g} s")
+                # Random pauses: clients that lost the server at the same time should not all retry at the same time.
                 if self.closed.wait(wait * random.uniform(0.5, 1.0)):
-                    raise ServerError(f"{self._server}: given up") from refusal
+                    raise ServerError(f"{self._server}: stopped retrying") from refusal
                 wait = min(2 * wait, _MAX_WAIT_S)
             else:
                 self._report(False, f"{self._server}: answers again")
@@ -85,4 +85,4 @@ class Retries:
         with self._lock:
             if self._out != out:
                 self._out = out
-                self._tell(text)
+                self._on_change(text)

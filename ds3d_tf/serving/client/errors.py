@@ -1,4 +1,4 @@
-"""What a connection to a prediction server is, and how its answers fail."""
+"""The interface of a connection to a prediction server, and its errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 
 class Refusal(Exception):
-    """A server's answer that is none: ``temporary`` if the same request may succeed later, ``missing`` if the model
-    or its version is not there."""
+    """A request that failed: ``temporary`` if the same request may succeed later, ``missing`` if the server does not
+    have the model or its version."""
 
     def __init__(self, message: str, *, temporary: bool, missing: bool = False) -> None:
         super().__init__(message)
@@ -18,7 +18,7 @@ class Refusal(Exception):
 
 
 class Connection(Protocol):
-    """A way to a server; used by several threads at a time. Methods raise Refusal."""
+    """A connection to a server that several threads may use. Methods raise Refusal."""
 
     def predict(
         self, name: str, version: int | None, signature: str, inputs: Mapping[str, np.ndarray]
@@ -39,7 +39,7 @@ class Connection(Protocol):
         """Return the version of a model that the server chooses."""
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
 
 
 def sentence(message: str) -> str:

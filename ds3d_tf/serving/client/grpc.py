@@ -9,7 +9,7 @@ import numpy as np
 
 from ds3d_tf.serving.client.errors import Refusal, sentence
 
-# UNKNOWN, INTERNAL and CANCELLED are what a connection that breaks off in the middle can end in.
+# A connection that breaks during a request may be reported as UNKNOWN, INTERNAL or CANCELLED.
 _TEMPORARY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "UNKNOWN", "INTERNAL", "CANCELLED")
 
 
@@ -76,7 +76,7 @@ class GrpcConnection:
         return max(versions)
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         self._channel.close()
 
     def _call(self, method: Any, request: Any) -> Any:
@@ -89,5 +89,5 @@ class GrpcConnection:
             text = f"{sentence(error.details() or '') or 'no answer'} ({code})"
             too_large = "larger than max" in text
             raise Refusal(text, temporary=code in _TEMPORARY and not too_large, missing=code == "NOT_FOUND") from error
-        except ValueError as error:  # a channel that was closed under a call of another thread
+        except ValueError as error:  # another thread closed the channel during this call
             raise Refusal(str(error), temporary=True) from error

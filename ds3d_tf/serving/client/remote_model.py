@@ -1,4 +1,4 @@
-"""A model behind a prediction server that localizes as one in this process does."""
+"""A model on a prediction server, with the methods of a local model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.common.errors import InputError, ServerError, argument
 from ds3d_tf.localization.peaks.tiles import frames_a_step
 from ds3d_tf.serving.client.connection import Retries
 from ds3d_tf.serving.client.errors import Connection, Refusal
@@ -18,26 +18,26 @@ from ds3d_tf.setup import Setup
 class RemoteModel:
     """One version of a served model; ``setup`` is the ``Setup`` that it was trained with.
 
-    It stays with the version found at first: a table is of one model. Several threads may use it.
+    The version is chosen once and kept, so that a table never mixes two models. Several threads may use it.
     """
 
     def __init__(self, connection: Connection, retries: Retries, name: str, version: int | None = None) -> None:
         """Ask the server for the model's setup.
 
-        ``version`` None stands for the highest one. Raises ServerError if the server cannot be used, InputError if
-        the model is not one of this package.
+        ``version`` None means the highest one. Raises ServerError if the server cannot be used, InputError if the
+        model was not exported by this package.
         """
         self._connection, self._retries, self.name = connection, retries, name
         self.version: int = retries.run(lambda: connection.version(name)) if version is None else version
         try:
-            told = self._predict("about", ask=np.zeros(1, np.int32))
+            answer = self._predict("about", ask=np.zeros(1, np.int32))
         except ServerError as error:
             if "signature" not in str(error).lower():
                 raise
             raise InputError(
-                f"{error}: the served model does not tell its setup; export it again with this version"
+                f"{error.marked}: the served model does not include its setup; export it again with this version"
             ) from error
-        facts = {key: bytes(value[0]) for key, value in sorted(told.items())}
+        facts = {key: bytes(value[0]) for key, value in sorted(answer.items())}
         self.setup = Setup.from_yaml(facts["setup_yaml"].decode())
         self.receptive_radius_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
         self._fingerprint = hashlib.sha256(b"\0".join(facts.values())).hexdigest()
@@ -63,11 +63,11 @@ class RemoteModel:
 
         Raises ServerError if the server cannot be used.
         """
-        own = self.setup.learning
+        learning = self.setup.learning
         inputs: dict[str, Any] = {"frames": frames}
         signature = "serving_default"
-        # A higher threshold is a matter of leaving out; only the signature without options can be batched by servers.
-        if radius_voxels != own.peak_radius_voxels or threshold < own.peak_threshold:
+        # Servers can batch requests only to the signature without options. A higher threshold is applied below.
+        if radius_voxels != learning.peak_radius_voxels or threshold < learning.peak_threshold:
             signature = "with_options"
             inputs |= {"threshold": np.float32(threshold), "radius": np.int32(radius_voxels)}
         result = self._predict(signature, **inputs)
@@ -79,11 +79,11 @@ class RemoteModel:
         return [row[row[:, 3] > np.float32(threshold)] for row in found]
 
     def check_shape(self, shape: tuple[int, int], where: str) -> None:
-        """Raise InputError if frames of ``shape`` (H, W) in pixels are smaller than the network's reach."""
+        """Raise InputError if frames of ``shape`` (H, W) in pixels are too small for the network."""
         smallest = max(self.receptive_radius_px, 1)
         if min(shape) < smallest:
             raise InputError(
-                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the network's reach; "
+                f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than half the network's receptive field; "
                 f"each side needs at least {smallest} pixels"
             )
 
@@ -92,7 +92,7 @@ class RemoteModel:
             try:
                 return self._connection.predict(self.name, self.version, signature, inputs)
             except Refusal as refusal:
-                # Frames come from a FrameSource and are finite: what a server merged with them was not.
+                # A FrameSource gives finite frames only: the NaN came from another client's request in the same batch.
                 if "NaN or infinite" in str(refusal):
                     raise Refusal(str(refusal), temporary=True) from refusal
                 if refusal.missing:
@@ -102,16 +102,16 @@ class RemoteModel:
         return self._retries.run(action)
 
     def _missing(self, refusal: Refusal) -> Refusal:
-        """Return why the model is not there: another version is, or nothing is yet."""
+        """Return why the model is missing: the server has another version, or no version yet."""
         try:
             version = self._connection.version(self.name)
         except Refusal as reason:
-            # It was there when the job began: a server that starts may still be loading it.
+            # The model existed when the job began: a server that was restarted may still be loading it.
             return Refusal(str(reason), temporary=True)
         if version == self.version:
             return Refusal(str(refusal), temporary=True)
         return Refusal(
-            f"model {self.name!r} has version {version} now, and the table was begun with version {self.version}; "
-            f"ask for it by --version if the server keeps it, or begin again with --overwrite",
+            f"model {self.name!r} has version {version} now, not version {self.version}; choose another "
+            f"{argument('version')}, with {argument('overwrite')} if the table was started with version {self.version}",
             temporary=False,
         )

@@ -18,7 +18,7 @@ _TEMPORARY = (408, 425, 429, 499, 500, 502, 503, 504)
 
 
 class RestConnection:
-    """The REST interface of one server; each thread keeps a connection of its own open."""
+    """The REST interface of one server; each thread keeps a separate connection open."""
 
     def __init__(
         self, host: str, port: int, tls: bool, timeout_s: float, root_certificates: bytes | None = None
@@ -50,7 +50,7 @@ class RestConnection:
         outputs = answer.get("outputs")
         if not isinstance(outputs, dict):
             raise Refusal("the answer has no outputs by name; is this TensorFlow Serving?", temporary=False)
-        # Numbers are float32 but for counts, and text stays text.
+        # Whole numbers become int64, other numbers float32, and text bytes.
         return {key: _array(value) for key, value in outputs.items()}
 
     def version(self, name: str) -> int:
@@ -66,7 +66,7 @@ class RestConnection:
         return max(versions)
 
     def close(self) -> None:
-        """Let go of the server, in this thread."""
+        """Close the connection of this thread."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
@@ -85,9 +85,9 @@ class RestConnection:
         try:
             answer = json.loads(text)
             if not isinstance(answer, dict):
-                raise ValueError("no JSON object")
+                raise ValueError("not a JSON object")
         except ValueError as error:
-            raise Refusal(f"the answer is no JSON (HTTP {status})", temporary=status in _TEMPORARY) from error
+            raise Refusal(f"the answer is not JSON (HTTP {status})", temporary=status in _TEMPORARY) from error
         if status != 200:
             raise Refusal(
                 f"{sentence(str(answer.get('error', ''))) or 'refused'} (HTTP {status})",

@@ -1,4 +1,4 @@
-"""The best networks of a run, kept as files."""
+"""The best networks of a run, as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeepBest(keras.callbacks.Callback):
         path: the file.
         monitor: name of the watched value in the logs.
         higher_is_better: whether large values are good.
-        write: writes a model to a path; ``.keras`` files if not given.
+        write: writes a model to a path; None: as a ``.keras`` file.
 
     Attributes:
         value: the best so far; None before the first epoch.

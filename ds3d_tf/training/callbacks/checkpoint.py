@@ -1,8 +1,9 @@
-"""Checkpoints of a run: all that the next step depends on, in one file, so that a killed run goes on exactly."""
+"""Checkpoints of a run: all that the next step depends on, in one file, so that a killed run resumes exactly."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 import zipfile
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import whole_file
 
 FACTS = "facts"
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Checkpoint:
     variables: list[np.ndarray]
 
 
+def checkpoint_seconds() -> float:
+    """Return the minimum time between two checkpoints: ``$DS3D_SECONDS_BETWEEN_CHECKPOINTS``, or 60 seconds."""
+    return float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", SECONDS_BETWEEN_CHECKPOINTS))
+
+
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint file.
 
@@ -43,27 +50,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no checkpoint to resume from; train without --resume")
+        raise InputError(f"{path}: no checkpoint to resume from; train without {argument('resume')}")
     try:
         with np.load(path, allow_pickle=False) as stored:
             facts = json.loads(str(stored[FACTS]))
             variables = [stored[f"variable_{index}"] for index in range(len(stored.files) - 1)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: a damaged checkpoint; train again with --overwrite") from error
+        raise InputError(f"{path}: damaged checkpoint; train again with {argument('overwrite')}") from error
     return Checkpoint(facts.pop("epoch"), facts.pop("step"), facts, variables)
 
 
 class Checkpointer(keras.callbacks.Callback):
-    """Writes checkpoints now and then, and puts the callbacks before it in the chain back to where they were.
+    """Writes checkpoints regularly, and restores the state of the callbacks before it in the chain.
 
-    It must come last in the chain: a checkpoint at an epoch's end holds what the others made of that epoch.
+    It must come last in the chain: a checkpoint at an epoch's end includes what the others did at that epoch's end.
 
     Args:
         path: checkpoint file.
-        settings: what the run was started with, kept for comparison.
+        settings: the setup that the run was started with, for comparison.
         others: the callbacks whose state belongs to the run.
-        start: where the run goes on.
-        every_seconds: least time between two checkpoints within an epoch.
+        start: checkpoint that the run is resumed from.
+        every_seconds: minimum time between two checkpoints within an epoch.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class Checkpointer(keras.callbacks.Callback):
         settings: dict[str, Any],
         others: Sequence[keras.callbacks.Callback],
         start: Checkpoint | None = None,
-        every_seconds: float = 60.0,
+        every_seconds: float = SECONDS_BETWEEN_CHECKPOINTS,
     ) -> None:
         super().__init__()
         self.path = Path(path)
@@ -85,7 +92,7 @@ class Checkpointer(keras.callbacks.Callback):
         self._written = time.monotonic()
 
     def restore_variables(self, model: Any, start: Checkpoint) -> None:
-        """Give a compiled network, its optimizer and, as the next epoch begins, its metrics their values.
+        """Restore a compiled network, its optimizer and, when the next epoch begins, its metrics.
 
         Raises InputError if the checkpoint is of another network.
         """
@@ -93,30 +100,30 @@ class Checkpointer(keras.callbacks.Callback):
         variables = _variables(model)
         values, metrics = start.variables[: len(variables)], start.variables[len(variables) :]
         if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
-            raise InputError(f"{self.path}: the checkpoint of another network; train again with --overwrite")
+            raise InputError(f"{self.path}: checkpoint of another network; train again with {argument('overwrite')}")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self._metrics = metrics if start.step else None
 
     def restore_callbacks(self) -> None:
-        """Put the callbacks back to where they were at the checkpoint, or at the end of the last call of fit."""
+        """Restore the callbacks as they were at the checkpoint, or at the end of the last call of fit."""
         if self._states is not None:
             for callback, state in zip(self.others, self._states, strict=True):
                 _set_state(callback, state)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Put the callbacks back: Keras lets them begin anew with every call of fit."""
+        """Restore the callbacks: Keras resets them in every call of fit."""
         self.restore_callbacks()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put back the running means of an epoch that goes on."""
+        """Restore the running means of an epoch that is resumed."""
         if self._metrics is not None:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
             self._metrics = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint if the last one is old; after the last step the epoch's own is near."""
+        """Write a checkpoint if the last one is old; not after the last step, since the epoch's end writes one."""
         last = batch + 1 >= self.params["steps"]
         if not last and time.monotonic() - self._written >= self.every_seconds:
             self.write(self._epoch, self._first_step + batch + 1)
@@ -133,10 +140,10 @@ class Checkpointer(keras.callbacks.Callback):
     def write(self, epoch: int, step: int) -> None:
         """Write the checkpoint file, whole or not at all.
 
-        Raises InputError if it cannot be written; the one before stays.
+        Raises InputError if it cannot be written; the previous checkpoint is then kept.
         """
         if hasattr(self.model, "jax_state_sync"):
-            # JAX's values are not in the variables during an epoch.
+            # During an epoch, JAX keeps the values outside the variables.
             self.model.jax_state_sync()
         facts = {
             "epoch": epoch,
@@ -154,14 +161,14 @@ class Checkpointer(keras.callbacks.Callback):
 
 def differences(settings: dict[str, Any], other: dict[str, Any], where: str = "") -> list[str]:
     """Return one phrase for each value that differs between two nested dictionaries of settings."""
-    found = []
+    changed = []
     for name in sorted({*settings, *other}):
         here, there = settings.get(name), other.get(name)
         if isinstance(here, dict) and isinstance(there, dict):
-            found += differences(here, there, f"{where}{name}.")
+            changed += differences(here, there, f"{where}{name}.")
         elif here != there:
-            found.append(f"{where}{name} was {there} and is {here}")
-    return found
+            changed.append(f"{where}{name} was {there} and is {here}")
+    return changed
 
 
 def _variables(model: Any) -> list[Any]:
@@ -186,7 +193,7 @@ def _set_state(callback: Any, state: dict[str, Any]) -> None:
     for name, value in state.items():
         current = getattr(callback, name, None)
         if isinstance(current, list):
-            # Others hold the same list.
+            # In place: other callbacks refer to the same list.
             current[:] = value
         else:
             setattr(callback, name, value)

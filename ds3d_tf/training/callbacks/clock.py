@@ -13,11 +13,11 @@ import keras
 class StepClock(keras.callbacks.Callback):
     """Adds ``steps_per_s`` and ``data_wait`` (share of the time that steps waited for the stream, 0 … 1) to the logs.
 
-    Nothing in it waits for the device. The first step, in which the network is compiled, does not count.
+    It never waits for the device. The first step, in which the network is compiled, does not count.
 
     Attributes:
         steps: steps counted in this epoch so far.
-        waited_s: seconds in which they waited for the stream.
+        waited_s: seconds that they waited for the stream.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class StepClock(keras.callbacks.Callback):
         """Time how long a compiled model's training steps wait for the stream, inside a ``with`` block."""
         model.make_train_function()
         inner = model.train_function
-        # PyTorch's steps are handed their batch.
+        # With PyTorch, Keras hands each step its batch, so there is no iterator to time.
         self._watched = keras.backend.backend() in ("tensorflow", "jax")
 
         def step(*arguments: Any) -> Any:
@@ -53,7 +53,7 @@ class StepClock(keras.callbacks.Callback):
 
     @property
     def steps_per_s(self) -> float:
-        """Steps a second in this epoch; 0 before the second one."""
+        """Steps per second in this epoch; 0 before the second step."""
         seconds = self._end - self._begin
         return self.steps / seconds if self.steps and seconds > 0 else 0.0
 
@@ -64,7 +64,7 @@ class StepClock(keras.callbacks.Callback):
         return min(self.waited_s / seconds, 1.0) if self.steps and seconds > 0 else 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begin anew."""
+        """Reset the counters."""
         self.steps, self._begin, self._finished = -1, 0.0, False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -75,11 +75,11 @@ class StepClock(keras.callbacks.Callback):
             self._begin, self.waited_s = self._end, 0.0
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """The epoch's steps are done, those that a device did later, too."""
+        """Stop the clock: validation starts, so all training steps are done."""
         self._finish()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the figures to the logs, for the callbacks that come later."""
+        """Add the metrics to the logs, for the callbacks that come later."""
         self._finish()
         if logs is not None and self.steps > 0:
             logs["steps_per_s"] = self.steps_per_s
@@ -87,7 +87,7 @@ class StepClock(keras.callbacks.Callback):
                 logs["data_wait"] = self.data_wait
 
     def text(self, frames: int) -> str:
-        """Return the figures in words, for ``frames`` frames a step; nothing before the second step."""
+        """Return the metrics as text, for ``frames`` frames per step; empty before the second step."""
         if not self.steps_per_s:
             return ""
         waiting = f", waiting for data {self.data_wait:.0%}" if self._watched else ""

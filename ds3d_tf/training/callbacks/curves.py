@@ -1,4 +1,4 @@
-"""The course of a run as a picture."""
+"""The history of a run as a plot."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import keras
 
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.plotting import new_figure
 
-# A logarithmic axis from this ratio of the largest to the smallest value, else one that begins at 0.
+# The axis is logarithmic if the largest value is at least this many times the smallest, else it starts at 0.
 WIDE_RANGE = 10
 
 _PANELS = (
@@ -24,7 +25,7 @@ _PANELS = (
 
 
 class CurvesFile(keras.callbacks.Callback):
-    """Draws the rows of a history into an image file as epochs end, but not more often than ``every_seconds``."""
+    """Draws the rows of a history into an image file after each epoch, at most once in ``every_seconds``."""
 
     def __init__(
         self, path: str | Path, rows: Sequence[dict[str, float]], title: str = "", every_seconds: float = 30.0
@@ -43,7 +44,7 @@ class CurvesFile(keras.callbacks.Callback):
             self._next = time.monotonic() + self.every_seconds
 
     def draw(self) -> None:
-        """Draw now, if there is anything to draw; raises InputError if the file cannot be written."""
+        """Draw now, if any epoch has ended; raises InputError if the file cannot be written."""
         if self.rows:
             draw_history(self.rows, self.path, self.title)
 
@@ -58,12 +59,9 @@ def draw_history(rows: Sequence[dict[str, float]], path: str | Path, title: str 
 
     Raises InputError if the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((10, 7))
     for axes, (label, curves, scale) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
         _draw_panel(axes, rows, curves, scale)
         axes.set_xlabel("epoch")
@@ -82,7 +80,7 @@ def _draw_panel(axes: Any, rows: Sequence[dict[str, float]], curves: Any, scale:
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         if points:
             epochs, values = zip(*points, strict=True)
-            # Few epochs would be an invisible line without marks.
+            # Markers make a curve of few epochs visible.
             axes.plot(epochs, values, marker="o" if len(points) < 30 else None, markersize=4, label=label)
             drawn += [value for value in values if value == value]
     if not drawn:

@@ -1,4 +1,4 @@
-"""A run that has gone wrong stops at once."""
+"""Stops a run whose loss is no longer finite."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import keras
 
 
 class LossNotFinite(Exception):
-    """The loss became NaN or infinite; says where."""
+    """The loss became NaN or infinite; the message says in which epoch and step."""
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
     """Raises LossNotFinite when the mean loss of an epoch is no longer finite.
 
-    The mean stays NaN once a step was, so it is enough to look now and then; each look waits for the device.
+    Once one step is NaN, the mean stays NaN, so checking every few steps is enough. Each check waits for the device.
     """
 
     def __init__(self, every_steps: int = 25) -> None:
@@ -28,12 +28,12 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the loss every few steps."""
+        """Check the loss every few steps."""
         if (batch + 1) % self.every_steps == 0:
             self._check(logs, f"epoch {self._epoch + 1}, by step {batch + 1}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the loss of the epoch, and at that of the validation frames."""
+        """Check the loss of the epoch and that of the validation frames."""
         self._check(logs, f"epoch {epoch + 1}")
 
     def _check(self, logs: dict[str, Any] | None, where: str) -> None:

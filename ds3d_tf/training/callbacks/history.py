@@ -1,4 +1,4 @@
-"""The course of a run: one row an epoch, in memory and in ``history.csv``."""
+"""The history of a run: one row per epoch, in memory and in ``history.csv``."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class HistoryFile(keras.callbacks.Callback):
 
     @property
     def seconds_spent(self) -> float:
-        """Seconds spent on the epoch that has not ended; those before a checkpoint count in the run that goes on."""
+        """Seconds spent on the current epoch; in a resumed run, those before the checkpoint count, too."""
         return self._earlier + (0.0 if self._begin is None else time.perf_counter() - self._begin)
 
     @seconds_spent.setter
     def seconds_spent(self, seconds: float) -> None:
-        """Set what was spent before this moment; the clock starts with the next epoch's begin."""
+        """Set the seconds spent so far; the clock starts when the next epoch begins."""
         self._earlier, self._begin = seconds, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -55,7 +55,7 @@ class HistoryFile(keras.callbacks.Callback):
         self._begin = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the epoch and write the file anew."""
+        """Add the epoch and rewrite the file."""
         row: dict[str, float] = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = self.seconds_spent
@@ -67,7 +67,7 @@ class HistoryFile(keras.callbacks.Callback):
         """Write all rows; raises InputError if the file cannot be written."""
         import pandas as pd
 
-        found = {name for row in self.rows for name in row}
-        columns = [name for name in COLUMNS if name in found] + sorted(found - set(COLUMNS))
+        present = {name for row in self.rows for name in row}
+        columns = [name for name in COLUMNS if name in present] + sorted(present - set(COLUMNS))
         with whole_file(self.path) as temporary:
             pd.DataFrame(self.rows, columns=columns).to_csv(temporary, index=False, float_format="%.8g")

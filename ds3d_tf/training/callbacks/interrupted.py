@@ -10,7 +10,7 @@ from ds3d_tf.common.interrupt import PatientInterrupt
 
 
 class StopWhenInterrupted(keras.callbacks.Callback):
-    """Raises KeyboardInterrupt before the next step once Ctrl-C was pressed, so that every epoch's files are whole.
+    """Raises KeyboardInterrupt before the next step after Ctrl-C was pressed, so that files are never half written.
 
     Args:
         interrupt: an entered ``PatientInterrupt``.

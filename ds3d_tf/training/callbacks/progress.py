@@ -1,4 +1,4 @@
-"""What a person sees while a network learns."""
+"""The progress bars of a training run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ds3d_tf.training.callbacks.clock import StepClock
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Two bars on stderr, the epoch's and the run's, with losses and time left; one line for each epoch that ends.
+    """Two bars on stderr, for the epoch and the run, with losses and time left; one line for each finished epoch.
 
     Args:
-        epochs: of the run.
-        steps: an epoch.
-        clock: tells how much of the time steps wait for data.
-        batch_size: frames a step.
-        every_seconds: least time between two looks at the loss.
+        epochs: number of epochs of the run.
+        steps: steps per epoch.
+        clock: measures how much of the time steps wait for data.
+        batch_size: frames per step.
+        every_seconds: minimum time between two updates of the loss.
     """
 
     def __init__(self, epochs: int, steps: int, clock: StepClock, batch_size: int, every_seconds: float = 0.5) -> None:
@@ -31,7 +31,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.every_seconds = every_seconds
         self.first_step = 0
         self._bars = console.progress("steps")
-        # The run's time left counts validation in: its speed is a mean over minutes, not over the last seconds.
+        # The mean speed of a long period, so that the time left includes the validation after each epoch.
         self._bars.speed_estimate_period = 3600.0
         self._run = self._bars.add_task("run", total=epochs * steps)
         self._epoch = self._bars.add_task("epoch", total=steps)
@@ -44,16 +44,16 @@ class ProgressBar(keras.callbacks.Callback):
         self._bars.start()
 
     def stop(self) -> None:
-        """Take the bars away, whatever has happened."""
+        """Remove the bars."""
         self._bars.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begin the epoch's bar."""
+        """Restart the epoch's bar."""
         self._number, self._begin, self._done = epoch, time.perf_counter(), 0
         self._bars.reset(self._epoch, total=self.steps, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Move the bars now and then; reading the loss waits for the device."""
+        """Update the bars at intervals, because reading the loss waits for the device."""
         now = time.perf_counter()
         if now - self._shown >= self.every_seconds or self.first_step + batch + 1 >= self.steps:
             self._shown, self._done = now, self.first_step + batch + 1
@@ -65,14 +65,14 @@ class ProgressBar(keras.callbacks.Callback):
             self._bars.update(self._run, completed=self._number * self.steps + self._done)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Say that the validation frames are being looked at."""
+        """Show that validation is running."""
         self._bars.update(self._epoch, description=f"epoch {self._number + 1}/{self.epochs}  validating")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the epoch's line."""
         logs = logs or {}
         seconds = time.perf_counter() - self._begin
-        parts = [f"epoch {epoch + 1}/{self.epochs}", f"{seconds:.0f} s"]
+        columns = [f"epoch {epoch + 1}/{self.epochs}", f"{seconds:.0f} s"]
         for name, label, form in (
             ("loss", "loss", ".4g"),
             ("val_loss", "validation loss", ".4g"),
@@ -82,7 +82,7 @@ class ProgressBar(keras.callbacks.Callback):
             ("rmse_axial_nm", "axial nm", ".0f"),
         ):
             if name in logs:
-                parts.append(f"{label} {float(logs[name]):{form}}")
+                columns.append(f"{label} {float(logs[name]):{form}}")
         if "steps_per_s" in logs:
-            parts.append(f"{logs['steps_per_s']:.3g} steps/s, {self.clock.text(self.batch_size)}")
-        self._bars.console.print("  ".join(parts), soft_wrap=True)
+            columns.append(f"{logs['steps_per_s']:.3g} steps/s, {self.clock.text(self.batch_size)}")
+        self._bars.console.print("  ".join(columns), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Scores that need localizations, taken at the end of each epoch."""
+"""Metrics that need localizations, computed at the end of each epoch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Score = Callable[[Any], dict[str, float]]
 
 
 class MatchedScores(keras.callbacks.Callback):
-    """Adds to the logs of each epoch what ``score(model)`` gives, such as ``val_matched_jaccard``."""
+    """Adds to the logs of each epoch what ``score(model)`` returns, such as ``matched_jaccard``."""
 
     def __init__(self, score: Score) -> None:
         super().__init__()
         self.score = score
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Take the scores; callbacks that come later see them in the logs."""
+        """Compute the scores; callbacks that come later see them in the logs."""
         if logs is not None:
             logs.update(self.score(self.model))

@@ -1,4 +1,4 @@
-"""The course of a run for TensorBoard: figures, and how a validation frame is localized."""
+"""Logs of a run for TensorBoard: metrics, and plots of how a validation frame is localized."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from tensorflow.core.framework import summary_pb2
 from ds3d_tf.evaluation.plots import plot_examples
 from ds3d_tf.evaluation.prediction_plot import plot_prediction
 from ds3d_tf.evaluation.truth import FrameTruth
+from ds3d_tf.setup import Setup
 from ds3d_tf.training.matched_score import NetworkLocalizer, network_localizer
 
 SECONDS_BETWEEN_IMAGES = 20.0
-# In one plot with the figure of the training frames, which lacks the prefix.
+# These get the tag of the training metric without the prefix, so that both are in one plot.
 _VALIDATION = "val_"
 _OF_VALIDATION = ("matched_jaccard", "rmse_lateral_nm", "rmse_axial_nm")
 _SCALAR, _TENSOR, _BLOBS = (
@@ -30,20 +31,20 @@ _SCALAR, _TENSOR, _BLOBS = (
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Writes the scalars of every epoch, and now and then a validation frame with its overlay and its prediction.
+    """Writes the scalars of every epoch, and at intervals a validation frame with its overlay and its prediction.
 
-    The files need TensorBoard to be looked at, not to be written. Runs that are resumed go on in the same folder.
+    Writing the files does not need TensorBoard, viewing them does. A resumed run writes into the same folder.
 
     Args:
-        folder: where to; ``training/`` and ``validation/`` are made in it.
-        setup: the ``Setup``, which is kept as text.
+        folder: folder in which ``training/`` and ``validation/`` are made.
+        setup: the ``Setup``, which is stored as text.
         batches: validation batches: normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``:
             µm and weight.
-        every_seconds: least time between two images.
+        every_seconds: minimum time between two images.
     """
 
     def __init__(
-        self, folder: str | Path, setup: Any, batches: Any, every_seconds: float = SECONDS_BETWEEN_IMAGES
+        self, folder: str | Path, setup: Setup, batches: Any, every_seconds: float = SECONDS_BETWEEN_IMAGES
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
@@ -57,7 +58,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._writers: dict[str, Any] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open the files, choose the frame, and keep the setup as text."""
+        """Open the files and store the setup as text."""
         if self._writers:
             return
         self._writers = {
@@ -67,7 +68,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._write("training", "setup", tf.constant([text]), 0, "text", _TENSOR)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the epoch's scalars, and the images if it is time."""
+        """Write the epoch's scalars, and the images if enough time has passed."""
         values = {**(logs or {}), "learning_rate": float(self.model.optimizer.learning_rate)}
         for name, value in values.items():
             validation = name.startswith(_VALIDATION) or name in _OF_VALIDATION
@@ -111,7 +112,7 @@ class TensorBoardLog(keras.callbacks.Callback):
             self._write("validation", tag, _encoded(draw), step, "images", _BLOBS)
 
     def _write(self, writer: str, tag: str, value: tf.Tensor, step: int, plugin: str, kind: int) -> None:
-        # What tf.summary.scalar and its like would write, which exist only where TensorBoard is installed.
+        # The same records as tf.summary.scalar writes, which exists only where TensorBoard is installed.
         data = summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin)
         with self._writers[writer].as_default():
             tf.summary.write(
@@ -125,6 +126,6 @@ def _encoded(draw: Callable[[Path], None]) -> tf.Tensor:
         path = Path(folder) / "image.png"
         draw(path)
         png = path.read_bytes()
-    # Of a PNG's header, big-endian.
+    # Width and height in the PNG's header, big-endian.
     width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
     return tf.constant([str(width).encode(), str(height).encode(), png])

@@ -1,4 +1,4 @@
-"""Where a run trains: one device, all of a machine, or several machines, each device on its part of every batch."""
+"""Where a run trains: on one device, all devices of a machine, or several machines, which share every batch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.shares import WHOLE, Share
 from ds3d_tf.training.distributed.workers import SECONDS_TO_WAIT, Workers, read_workers, wait_for_workers
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 DeviceChoice = Literal["one", "all", "workers"]
 
@@ -42,7 +46,7 @@ class Devices:
 
     @property
     def share(self) -> Share:
-        """This process's part of every batch."""
+        """This process's share of every batch."""
         return Share(self.workers.index, len(self.workers.addresses)) if self.workers else WHOLE
 
     @property
@@ -51,7 +55,7 @@ class Devices:
         return self.workers is None or self.workers.is_chief
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which network and optimizer are made."""
+        """Return the context in which network and optimizer must be made."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
 
@@ -59,22 +63,25 @@ ONE_DEVICE = Devices()
 
 
 def open_devices(choice: DeviceChoice, on_wait: Callable[[Workers], None] = lambda workers: None) -> Devices:
-    """Return the chosen devices; must be called before TensorFlow has done anything.
+    """Return the chosen devices; must be called before TensorFlow initialises its devices.
 
     Args:
         choice: "one"; "all" devices of this machine (all GPUs, or else all CPU devices); "workers", all devices of the
             machines that TF_CONFIG names.
         on_wait: called before waiting for the other workers.
 
-    Raises InputError if TF_CONFIG is impossible or a worker does not answer within
+    Raises InputError if TF_CONFIG is wrong or a worker does not answer within
     ``$DS3D_SECONDS_TO_WAIT_FOR_WORKERS`` (300).
     """
     if keras.backend.backend() != "tensorflow":
         if choice != "one":
-            raise InputError(f"--devices {choice}: TensorFlow's only, and KERAS_BACKEND is {keras.backend.backend()}")
+            raise InputError(
+                f"{argument('devices')} {choice}: works with TensorFlow only, but KERAS_BACKEND is "
+                f"{keras.backend.backend()}"
+            )
         import tensorflow as tf
 
-        # The stream stays on the processor; the GPU's memory is for the network.
+        # The simulation runs on the CPU, so that the GPU's memory is left to the network.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     if choice == "one":
@@ -94,8 +101,8 @@ def open_devices(choice: DeviceChoice, on_wait: Callable[[Workers], None] = lamb
     return Devices(tf.distribute.MirroredStrategy([device.name for device in found]))
 
 
-def check_batches(setup: Any, devices: Devices) -> None:
-    """Raise InputError unless every batch of a ``Setup`` has as many equal parts as there are devices."""
+def check_batches(setup: Setup, devices: Devices) -> None:
+    """Raise InputError unless the devices can share every batch of a ``Setup`` equally."""
     section, count = setup.training_set, devices.count
     sizes = {"learning.batch_size": setup.learning.batch_size}
     if section.folder is None:
@@ -109,10 +116,10 @@ def check_batches(setup: Any, devices: Devices) -> None:
 
 
 def distribute(model: Any, devices: Devices) -> None:
-    """Let a compiled network take its steps on all devices, each on its part of the batch, with one device's result.
+    """Let a compiled network take its steps on all devices, which share the batch; the result is that of one device.
 
-    Batch normalization takes its statistics over the whole batch, the loss its sums, and gradients are added up.
-    Keras's own steps do not work on several machines. Does nothing for a single device.
+    Batch normalization and loss use the whole batch, and gradients are added up. Keras's own steps do not work on
+    several machines. Does nothing for a single device.
 
     Args:
         model: a LocalizationNet made and compiled within ``devices.scope()``.
@@ -127,7 +134,7 @@ def distribute(model: Any, devices: Devices) -> None:
                 norm.synchronized = True
     with devices.scope():
         model.optimizer.build(model.trainable_variables)
-    # Everything is built. Keras would look at a first batch, which it cannot put together from several machines.
+    # Everything is built already. Keras would otherwise inspect a first batch, which fails on several machines.
     model._distribute_strategy = None
     model.train_function = _on_all(model.train_step, devices.strategy)
     model.test_function = _on_all(model.test_step, devices.strategy)
@@ -138,7 +145,7 @@ def _on_all(step: Callable[[Any], dict[str, Any]], strategy: Any) -> Callable[[A
     import tensorflow as tf
 
     def local_step(batch: Any) -> Any:
-        # One sum over all devices, the same number everywhere: all workers must agree on when to stop.
+        # The mean over all devices is the same everywhere, so all workers agree on when to stop.
         logs = step(batch)
         values = tf.stack([tf.cast(logs[name], tf.float32) for name in sorted(logs)])
         replica = tf.distribute.get_replica_context()
@@ -153,28 +160,28 @@ def _on_all(step: Callable[[Any], dict[str, Any]], strategy: Any) -> Callable[[A
     return lambda iterator: one_step(next(iterator))
 
 
-def parts(batches: Any, devices: Devices) -> Any:
-    """Return this process's batches, cut for its devices and without end, as Keras takes them.
+def distributed_batches(batches: tf.data.Dataset, devices: Devices) -> Any:
+    """Return this process's batches, split among its devices and repeated without end, as Keras takes them.
 
     Args:
-        batches: tf.data.Dataset of this process's part of every batch, each a multiple of its devices.
+        batches: this process's share of every batch, each a multiple of the number of its devices.
         devices: the devices, more than one.
     """
     import tensorflow as tf
 
     here = devices.count_here
 
-    def cut(*tensors: Any) -> Any:
+    def split(*tensors: tf.Tensor) -> tf.data.Dataset:
         cuts = [tf.reshape(t, tf.concat([[here, tf.shape(t)[0] // here], tf.shape(t)[1:]], 0)) for t in tensors]
         for whole, pieces in zip(tensors, cuts, strict=True):
             pieces.set_shape([here, None, *whole.shape[1:]])
         return tf.data.Dataset.from_tensor_slices(tuple(cuts))
 
     def pipeline(_: Any) -> Any:
-        pieces = batches if here == 1 else batches.flat_map(cut)
+        pieces = batches if here == 1 else batches.flat_map(split)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        # Without end, workers need not tell each other at each step whether they have frames left.
+        # An endless data set spares the workers asking each other at each step whether frames are left.
         return pieces.repeat().prefetch(tf.data.AUTOTUNE).with_options(options)
 
     return devices.strategy.distribute_datasets_from_function(pipeline)

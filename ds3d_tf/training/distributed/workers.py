@@ -42,7 +42,7 @@ def read_workers(text: str | None = None) -> Workers:
     Args:
         text: the value of TF_CONFIG; None: that of the environment.
 
-    Raises InputError if it is missing or impossible.
+    Raises InputError if it is missing or wrong.
     """
     text = os.environ.get("TF_CONFIG", "") if text is None else text
     if not text.strip():
@@ -60,7 +60,7 @@ def read_workers(text: str | None = None) -> Workers:
         raise InputError("TF_CONFIG: cluster has more than one chief")
     kind, index = task.get("type"), task.get("index")
     if kind not in addresses or not addresses[kind]:
-        known = " or ".join(job for job, found in addresses.items() if found)
+        known = " or ".join(job for job, listed in addresses.items() if listed)
         raise InputError(f"TF_CONFIG: task.type is {kind!r}; the cluster has {known or 'no worker'}")
     if isinstance(index, str) and index.isdigit():
         index = int(index)
@@ -77,7 +77,7 @@ def read_workers(text: str | None = None) -> Workers:
 def wait_for_workers(workers: Workers, seconds: float = SECONDS_TO_WAIT) -> None:
     """Wait until every worker has reached every other.
 
-    TensorFlow itself would wait without end, and share a port that is taken.
+    TensorFlow itself would wait forever, and would not report a port that is taken.
 
     Raises InputError if this worker's port cannot be used, or a worker does not answer in time.
     """
@@ -101,7 +101,7 @@ def wait_for_workers(workers: Workers, seconds: float = SECONDS_TO_WAIT) -> None
                 _greet(index, address, workers, deadline)
         answering.join(max(deadline - time.monotonic(), 0.0))
     finally:
-        # Ends the thread's waiting, too.
+        # This also ends the thread's waiting.
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
@@ -140,7 +140,7 @@ def _greet(index: int, address: str, workers: Workers, deadline: float) -> None:
                 connection.sendall(_GREETING % (workers.index, count))
                 if _line(connection) == _GREETING % (index, count):
                     return
-                reason = "something else answers there"
+                reason = "another program answers there"
         except OSError as error:
             reason = error.strerror or str(error)
         if time.monotonic() >= deadline:
@@ -154,10 +154,10 @@ def _greet(index: int, address: str, workers: Workers, deadline: float) -> None:
 def _line(connection: socket.socket) -> bytes:
     text = b""
     while not text.endswith(b"\n") and len(text) < 100:
-        part = connection.recv(100)
-        if not part:
+        received = connection.recv(100)
+        if not received:
             break
-        text += part
+        text += received
     return text
 
 
@@ -168,16 +168,16 @@ def _entry(config: Any, name: str) -> dict[str, Any]:
     return entry
 
 
-def _addresses(found: Any, job: str) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(address, str) for address in found):
-        raise InputError(f"TF_CONFIG: cluster.{job} is no list of host:port")
-    for address in found:
+def _addresses(entry: Any, job: str) -> tuple[str, ...]:
+    if not isinstance(entry, list) or not all(isinstance(address, str) for address in entry):
+        raise InputError(f"TF_CONFIG: cluster.{job} is not a list of host:port")
+    for address in entry:
         _split(address)
-    return tuple(found)
+    return tuple(entry)
 
 
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InputError(f"TF_CONFIG: {address!r} is no host:port")
+        raise InputError(f"TF_CONFIG: {address!r} is not host:port")
     return host.strip("[]"), int(port)

@@ -4,6 +4,7 @@ from ds3d_tf.common.faces import lazy_names
 
 _HOMES = {
     "prepare_network": "starting_point",
+    "resumed_examples": "resumed_examples",
     "resumed_run": "resumed",
     "train_setup": "run_setup",
 }

@@ -17,6 +17,7 @@ from ds3d_tf.common.file_names import (
 )
 from ds3d_tf.common.outputs import MARKER_FILE, SAVED_MODEL_FILES
 from ds3d_tf.evaluation.run import EVALUATION_FILES
+from ds3d_tf.training.run_folder.parts import FORMER_PARTS_FILE, PARTS_FILE
 
 RUN_FILES = (
     SETUP_FILE,
@@ -27,8 +28,8 @@ RUN_FILES = (
     HISTORY_FILE,
     CURVES_FILE,
     CARD_FILE,
-    "stretches.json",
-    "parts.json",
+    PARTS_FILE,
+    FORMER_PARTS_FILE,
     f"{LOGS_FOLDER}/**/events.out.tfevents.*",
     *(f"{SAVED_MODEL_FOLDER}/{name}" for name in SAVED_MODEL_FILES),
     *(f"{EVALUATION_FOLDER}/{name}" for name in (*EVALUATION_FILES, MARKER_FILE)),

@@ -1,66 +1,75 @@
-"""What a new run begins with: fresh weights or those of an earlier network, and which layers learn."""
+"""What a new run starts from: fresh weights or those of an earlier network, and which layers learn."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup import Setup
 
-# So many differences between two setups are named; the others are counted.
-NAMED_DIFFERENCES = 6
+if TYPE_CHECKING:
+    import keras
+
+    from ds3d_tf.training.examples import Examples
+
+# At most this many differences between two setups are named; the others are counted.
+MAX_NAMED_DIFFERENCES = 6
 
 
 def with_absolute_start(setup: Setup) -> Setup:
-    """Return the setup with the folder it starts from written in full, so that it holds anywhere."""
+    """Return the setup with the absolute path of the folder that it starts from."""
     if setup.resuming.checkpoint is None:
         if setup.resuming.fresh_layers:
-            raise InputError("--fresh (resuming.fresh_layers) needs --from: without it all layers begin anew")
+            raise InputError(
+                f"{argument('fresh')} (resuming.fresh_layers) needs {argument('start')}: without it all layers are "
+                "initialised anyway"
+            )
         return setup
     return setup.replace({"resuming.checkpoint": str(Path(setup.resuming.checkpoint).expanduser().absolute())})
 
 
 def prepare_network(model: Any, setup: Setup, load: bool) -> list[str]:
-    """Give a network, before it is compiled, the start that its setup asks for; return what to tell the user.
+    """Load and freeze a network's weights as its setup asks, before it is compiled; return messages for the user.
 
     Args:
         model: a LocalizationNet.
         setup: its ``Setup``; see its section ``resuming``.
-        load: whether to load the weights it starts from; a run that is resumed has its own.
+        load: whether to load the weights it starts from; a resumed run has them in its checkpoint.
 
     Raises InputError if the folder to start from or a layer's name does not fit.
     """
     from ds3d_tf.training.run_folder.starting_weights import freeze, start_from
 
-    resuming, told = setup.resuming, []
+    resuming = setup.resuming
+    messages: list[str] = []
     if load and resuming.checkpoint is not None:
         origin = start_from(model, resuming.checkpoint, resuming.fresh_layers)
-        told.append(f"starts from {resuming.checkpoint}" + _differences(setup, origin))
+        messages.append(f"starts from {resuming.checkpoint}" + _differences(setup, origin))
         if resuming.fresh_layers:
-            told.append(f"fresh layers: {', '.join(resuming.fresh_layers)}")
+            messages.append(f"re-initialised layers: {', '.join(resuming.fresh_layers)}")
     if resuming.frozen_layers:
-        told.append(f"frozen layers: {', '.join(freeze(model, resuming.frozen_layers))}")
-    return told
+        messages.append(f"frozen layers: {', '.join(freeze(model, resuming.frozen_layers))}")
+    return messages
 
 
-def announce_start(model: Any, data: Any, told: list[str]) -> None:
-    """Print what ``prepare_network`` returned and how the compiled network does on the validation batches of a run."""
-    found = model.evaluate(data.validation, steps=data.validation_steps, verbose=0, return_dict=True)
-    figures = f"validation loss {found['loss']:.4g}, soft Jaccard {found['jaccard']:.3f}"
-    for line in [*told, f"before training: {figures}"]:
+def announce_start(model: keras.Model, data: Examples, messages: list[str]) -> None:
+    """Print the messages of ``prepare_network`` and the metrics of the compiled network before training."""
+    values = model.evaluate(data.validation, steps=data.validation_steps, verbose=0, return_dict=True)
+    before = f"validation loss {values['loss']:.4g}, soft Jaccard {values['jaccard']:.3f}"
+    for line in [*messages, f"before training: {before}"]:
         console.messages().print(line, soft_wrap=True)
 
 
 def _differences(setup: Setup, origin: Setup) -> str:
     from ds3d_tf.training.callbacks.checkpoint import differences
 
-    # What cannot matter to the weights, and the mask, whose name says nothing.
+    # Ignored: what has no influence on the weights, and the mask, whose file name is arbitrary.
     ignored: dict[str, Any] = {"name": "", "resuming": {}, "training_set": {}, "mask": {}}
     settings, other = ({**one.model_dump(mode="json"), **ignored} for one in (setup, origin))
-    found = differences(settings, other)
-    if not found:
+    changed = differences(settings, other)
+    if not changed:
         return ""
-    more = f" and {len(found) - NAMED_DIFFERENCES} more" if len(found) > NAMED_DIFFERENCES else ""
-    return f", whose {'; '.join(found[:NAMED_DIFFERENCES])}{more}"
+    more = f" and {len(changed) - MAX_NAMED_DIFFERENCES} more" if len(changed) > MAX_NAMED_DIFFERENCES else ""
+    return f", whose {'; '.join(changed[:MAX_NAMED_DIFFERENCES])}{more}"

@@ -1,4 +1,4 @@
-"""The chief of a search in several processes: it hands out the trials that workers ask for."""
+"""The chief of a search in several processes: it assigns trials to the workers that ask for one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Chief:
         address: ``host:port``; port 0 takes a free one.
 
     Attributes:
-        port: the port that workers ask at.
+        port: the port that it listens on.
 
     Raises InputError if the address cannot be used.
     """
@@ -45,24 +45,24 @@ class Chief:
             )
 
     def serve(self, look: Callable[[], bool]) -> None:
-        """Serve as long as ``look()``, called now and then, returns True."""
+        """Serve as long as ``look()``, called at intervals, returns True."""
         self._server.start()
         try:
             while look():
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         finally:
-            # Lets the last answer reach its worker.
+            # Give the last answer time to reach its worker.
             self._server.stop(grace=2).wait()
 
     def over(self) -> bool:
-        """Return whether there are no more trials and every worker that has asked for one has been told so."""
+        """Return whether no trials are left and every worker that asked for one knows it."""
         return self._servicer.stop_triggered and not self.oracle.ongoing_trials and not self.oracle.tuner_ids
 
 
 def wait_for_chief(address: str, seconds: float) -> None:
-    """Wait until a chief answers, and let no later question to it take longer than that.
+    """Wait until a chief answers, and limit later requests to it to the same time.
 
-    Raises InputError if none does in time.
+    Raises InputError if none answers in time.
     """
     import grpc
     from keras_tuner.src.distribute import oracle_client

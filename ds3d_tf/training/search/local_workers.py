@@ -15,22 +15,22 @@ from ds3d_tf.common.file_names import LOGS_FOLDER
 from ds3d_tf.common.machine import cores
 from ds3d_tf.training.search.plan import SearchPlan, write_outcome
 
-# A trial that ends its process this often is given up, so that a worker which ends more often is itself at fault.
+# More than the attempts that a trial gets: a worker that ends even more often has a problem of its own.
 MAX_RESTARTS = 5
 
 
 def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
-    """Hand out the trials of a search until it is over.
+    """Assign the trials of a search to workers until it is over.
 
     Args:
         out: folder of the search.
         plan: its plan.
-        workers: number of processes to start here; 0: the workers are started by others.
+        workers: number of processes to start here; 0: the workers are started elsewhere.
 
-    Raises InputError if the address cannot be used, or if a worker ends again and again.
+    Raises InputError if the address cannot be used, or if a worker ends repeatedly.
     """
     inherited = dict(os.environ)
-    # The chief trains nothing, and shall hold no memory of a GPU.
+    # The chief does not train, so it must not reserve GPU memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     from ds3d_tf.training.search.chief import Chief
     from ds3d_tf.training.search.run import announce, make_search
@@ -42,15 +42,15 @@ def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
     search = make_search(out, plan, show_progress=False)
     search.save()
     chief = Chief(search.oracle, address)
-    told = {one["trial"] for one in read_outcomes(out)}
-    if told:
-        console.messages().print(f"going on after {len(told)} trials", soft_wrap=True)
+    announced = {one["trial"] for one in read_outcomes(out)}
+    if announced:
+        console.messages().print(f"resuming after {len(announced)} trials", soft_wrap=True)
 
-    def tell() -> None:
+    def announce_ended() -> None:
         for name in list(search.oracle.end_order):
-            if name not in told:
+            if name not in announced:
                 outcomes = {one["trial"]: one for one in read_outcomes(out)}
-                told.add(name)
+                announced.add(name)
                 if name in outcomes:
                     announce(outcomes[name], plan)
                     write_outcome(out, plan, list(outcomes.values()))
@@ -59,27 +59,27 @@ def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
         console.messages().print(f"chief at {address}, waiting for workers", soft_wrap=True)
 
         def look() -> bool:
-            tell()
+            announce_ended()
             return not chief.over()
 
         chief.serve(look)
-        tell()
+        announce_ended()
         return
     crew = _Crew(out, workers, chief.port, inherited)
 
     def watch() -> bool:
-        tell()
+        announce_ended()
         return crew.at_work(len(search.oracle.end_order))
 
     try:
         chief.serve(watch)
-        tell()
+        announce_ended()
     finally:
         crew.dismiss()
 
 
 class _Crew:
-    """Worker processes, started again when they end before the search is over."""
+    """Worker processes, restarted when they end before the search is over."""
 
     def __init__(self, out: Path, number: int, port: int, environment: Mapping[str, str]) -> None:
         self.out, self.port, self.number, self.environment = out, port, number, environment
@@ -91,7 +91,7 @@ class _Crew:
             self._start(index)
 
     def at_work(self, ended_trials: int) -> bool:
-        """Start workers again that have died; return whether any is at work."""
+        """Restart workers that have ended with an error; return whether any is at work."""
         if ended_trials > self._ended_trials:
             self._ended_trials, self._restarts = ended_trials, 0
         at_work = False
@@ -101,7 +101,7 @@ class _Crew:
                 self._restarts += 1
                 log = self.out / LOGS_FOLDER / f"worker_{index}.log"
                 if self._restarts > MAX_RESTARTS:
-                    raise InputError(f"worker {index} ends again and again (exit code {code}); see {log}")
+                    raise InputError(f"worker {index} ended {MAX_RESTARTS + 1} times (exit code {code}); see {log}")
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
                 console.messages().print(f"worker {index} {how}; starting it again ({log})", soft_wrap=True)
                 self._start(index)
@@ -124,7 +124,7 @@ class _Crew:
     def _start(self, index: int) -> None:
         log = self.out / LOGS_FOLDER / f"worker_{index}.log"
         with open(log, "ab") as stream:
-            # It ends when its standard input does, so that none outlives a chief that is killed.
+            # A worker ends when its standard input is closed, so that it does not outlive a killed chief.
             self._processes[index] = subprocess.Popen(
                 [sys.executable, "-m", "ds3d_tf.training.search.worker", str(self.out)],
                 env=self._environment(index),

@@ -1,4 +1,4 @@
-"""keras-tuner's oracles, which choose the trials of a search, made safe against a process that is killed."""
+"""keras-tuner's oracles, which choose the trials of a search, made robust against killed processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import keras_tuner
 from keras_tuner.oracles import HyperbandOracle, RandomSearchOracle
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import argument
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.optional import require
 from ds3d_tf.setup.search_space import Dimension
 
 METHODS = ("random", "bayesian", "hyperband")
 ENDED = ("COMPLETED", "FAILED")
-# Which trials fail is a finding: their number must not end the search (nor the lock that keras-tuner then keeps).
+# Failed trials are results: however many there are, they must not end the search.
 NEVER = 10**9
 
 
@@ -29,10 +30,10 @@ def build_oracle(
     Args:
         method: "random", "bayesian" or "hyperband".
         space: where to look.
-        objective: name of the figure that is best when large ("matched_jaccard") or small ("val_loss").
-        trials: at most so many; None: as many as Hyperband asks for.
-        epochs: of a whole trial.
-        seed: of the choices.
+        objective: metric to maximize ("matched_jaccard") or minimize ("val_loss").
+        trials: maximum number of trials; None: as many as Hyperband's schedule has.
+        epochs: epochs of a full trial.
+        seed: random seed of the choices.
 
     Raises InputError if the method needs a package that is not installed.
     """
@@ -60,7 +61,7 @@ def hyperparameters(space: Sequence[Dimension]) -> Any:
     for one in space:
         sampling = "log" if one.log else "linear"
         if one.kind == "choice":
-            # Numbers keep their kind and digits on the way between processes, and stand for values of any kind.
+            # Indices survive the transfer between processes unchanged, and can stand for values of any type.
             described.Choice(one.field, list(range(len(one.values))))
         elif one.kind == "int":
             step = None if one.step is None else int(one.step)
@@ -85,16 +86,13 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def _bayesian() -> type[Any]:
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise InputError("--method bayesian needs scikit-learn; pip install 'ds3d-tf[tune]'") from error
+    require(f"{argument('method')} bayesian", "tune", "sklearn")
     from keras_tuner.oracles import BayesianOptimizationOracle
 
     class WithoutRepeats(BayesianOptimizationOracle):
         def populate_space(self, trial_id: str) -> dict[str, Any]:
             proposed = super().populate_space(trial_id)
-            # In a space of few values the best guess may be one that was tried.
+            # In a small space the best guess may be a point that was tried already.
             if proposed["values"] is not None and self._duplicate(proposed["values"]):
                 return self._random_populate_space()
             return proposed
@@ -104,7 +102,7 @@ def _bayesian() -> type[Any]:
 
 def _safe(oracle: type[Any]) -> type[Any]:
     class Safe(oracle):  # type: ignore[misc, valid-type]
-        """Writes its files whole, and makes one account of the search and its trials when it reads them."""
+        """Writes its files whole, and makes search and trials consistent again when it reads them."""
 
         def save(self) -> None:
             write_json(self._get_oracle_fname(), self.get_state())
@@ -115,18 +113,18 @@ def _safe(oracle: type[Any]) -> type[Any]:
         def reload(self) -> None:
             known = set(json.loads(Path(self._get_oracle_fname()).read_text(encoding="utf-8"))["start_order"])
             for folder in Path(self._project_dir).glob("trial_*"):
-                # Its trial was made, but the process ended before the search knew: it will be made again.
+                # The process was killed after it made the trial and before it recorded it: it will be made again.
                 if folder.name.removeprefix("trial_") not in known:
                     shutil.rmtree(folder)
             super().reload()
             ended = [name for name in self.start_order if self.trials[name].status in ENDED]
             self.end_order += [name for name in ended if name not in self.end_order]
-            # Taken from the end, and the oldest first.
+            # The queue is read from its end, so it is reversed: the oldest unfinished trial is retried first.
             self._retry_queue = [name for name in reversed(self.start_order) if name not in ended]
 
         @keras_tuner.synchronized
         def end_trial(self, trial: Any) -> None:
-            # Between processes numbers lose digits, and would be others than those that were tried.
+            # The transfer between processes rounds numbers; the stored ones are those that were tried.
             trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
             super().end_trial(trial)
 

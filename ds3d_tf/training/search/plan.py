@@ -1,4 +1,4 @@
-"""The folder of a search: what it was started with, and its outcome as a table, a figure and the best setup."""
+"""The folder of a search: what it was started with, and its outcome as a table, a plot and the best setup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.model.files import MASK_FILE, SETUP_FILE
 from ds3d_tf.setup import Setup, load_setup
@@ -18,7 +18,7 @@ from ds3d_tf.training.run_folder.files import RUN_FILES
 
 SEARCH_FILE = "search.json"
 TABLE_FILE = "trials.csv"
-FIGURE_FILE = "parallel_coordinates.png"
+PLOT_FILE = "parallel_coordinates.png"
 BEST_FILE = "best.yaml"
 OBJECTIVES = {"matched_jaccard": "matched Jaccard index", "val_loss": "validation loss"}
 SEARCH_FILES = (
@@ -26,7 +26,7 @@ SEARCH_FILES = (
     MASK_FILE,
     SEARCH_FILE,
     TABLE_FILE,
-    FIGURE_FILE,
+    PLOT_FILE,
     BEST_FILE,
     "logs/worker_*.log",
     "trials/*.json",
@@ -34,9 +34,9 @@ SEARCH_FILES = (
     "trials/trial_*/traceback.txt",
     *(f"trials/trial_*/run/{name}" for name in RUN_FILES),
 )
-# A network's outcome is comparable by its loss only if these alone differ.
+# Losses of two networks can be compared only if their setups differ in no other section.
 _SAME_LOSS = ("learning", "training_set")
-FIGURES = (
+METRICS = (
     "matched_jaccard",
     "val_loss",
     "val_jaccard",
@@ -69,7 +69,9 @@ class SearchPlan:
         try:
             return cls(**json.loads((folder / SEARCH_FILE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{folder / SEARCH_FILE}: missing or damaged; search again with --overwrite") from error
+            raise InputError(
+                f"{folder / SEARCH_FILE}: missing or damaged; search again with {argument('overwrite')}"
+            ) from error
 
     def dimensions(self, base: Setup) -> tuple[Dimension, ...]:
         """Return the dimensions of the search space."""
@@ -77,15 +79,15 @@ class SearchPlan:
 
 
 def check_objective(objective: str, space: Sequence[Dimension]) -> None:
-    """Refuse an objective that cannot compare the networks of a space; raises InputError."""
+    """Raise InputError for an objective that cannot compare the networks of a search space."""
     if objective not in OBJECTIVES:
-        raise InputError(f"--objective {objective}: expected {' or '.join(OBJECTIVES)}")
+        raise InputError(f"{argument('objective')} {objective}: expected {' or '.join(OBJECTIVES)}")
     if objective == "val_loss":
         for one in space:
             if one.field == "learning.scaling_factor" or one.field.partition(".")[0] not in _SAME_LOSS:
                 raise InputError(
-                    f"--objective val_loss: networks that differ in {one.field} have losses that cannot be compared; "
-                    "use --objective matched_jaccard or take the field out of the search space"
+                    f"{argument('objective')} val_loss: networks that differ in {one.field} have losses that cannot be "
+                    f"compared; use {argument('objective')} matched_jaccard or remove the field from the search space"
                 )
 
 
@@ -96,27 +98,27 @@ def search_setup(folder: Path) -> Setup:
 
 def best_outcome(outcomes: Sequence[Mapping[str, Any]], objective: str) -> Mapping[str, Any] | None:
     """Return the completed trial with the best objective, or None; the earlier of two equal ones."""
-    completed = [one for one in outcomes if one["status"] == "completed" and objective in one["figures"]]
+    completed = [one for one in outcomes if one["status"] == "completed" and objective in one["metrics"]]
     sign = 1 if objective == "val_loss" else -1
-    return min(completed, key=lambda one: sign * one["figures"][objective], default=None)
+    return min(completed, key=lambda one: sign * one["metrics"][objective], default=None)
 
 
 def table_rows(outcomes: Sequence[Mapping[str, Any]], space: Sequence[Dimension]) -> list[dict[str, Any]]:
-    """Return one row a trial: number, status, what was changed, figures, seconds and, if it failed, the reason."""
+    """Return one row a trial: number, status, what was changed, metrics, seconds and, if it failed, the reason."""
     rows = []
     for one in outcomes:
         row: dict[str, Any] = {"trial": int(one["trial"]), "status": one["status"]}
         row |= {dimension.field: one["values"].get(dimension.field) for dimension in space}
-        row |= {name: one["figures"][name] for name in FIGURES if name in one.get("figures", {})}
+        row |= {name: one["metrics"][name] for name in METRICS if name in one.get("metrics", {})}
         row |= {"seconds": one["seconds"]}
-        if one.get("goes_on_from") is not None:
-            row["goes_on_from"] = int(one["goes_on_from"])
+        if one.get("continues") is not None:
+            row["continues"] = int(one["continues"])
         rows.append({**row, "reason": one.get("reason", "")})
     return rows
 
 
-def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str, Any]], figure: bool = False) -> None:
-    """Write ``trials.csv``, and with a completed trial ``best.yaml`` and, if asked, the figure.
+def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str, Any]], plot: bool = False) -> None:
+    """Write ``trials.csv``, and with a completed trial ``best.yaml`` and, if asked, the plot.
 
     Raises InputError if a file cannot be written.
     """
@@ -125,7 +127,7 @@ def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str
     base = search_setup(folder)
     space = plan.dimensions(base)
     rows = table_rows(outcomes, space)
-    names = ["trial", "status", *(one.field for one in space), *FIGURES, "seconds", "goes_on_from", "reason"]
+    names = ["trial", "status", *(one.field for one in space), *METRICS, "seconds", "continues", "reason"]
     columns = [name for name in names if any(name in row for row in rows)]
     with whole_file(folder / TABLE_FILE) as temporary:
         pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
@@ -133,14 +135,14 @@ def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str
     if best is not None:
         setup = changed_setup(base, best["values"]).replace({"name": f"{base.name}, tuned"})
         with whole_file(folder / BEST_FILE) as temporary:
-            value = f"{OBJECTIVES[plan.objective]} {best['figures'][plan.objective]:.4g}"
+            value = f"{OBJECTIVES[plan.objective]} {best['metrics'][plan.objective]:.4g}"
             head = f"# Trial {int(best['trial'])} of a {plan.method} search: {value}.\n"
             temporary.write_text(head + setup.to_yaml(), encoding="utf-8")
-    if figure and best is not None:
+    if plot and best is not None:
         from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates
 
         label = OBJECTIVES[plan.objective]
-        plot_parallel_coordinates(folder / FIGURE_FILE, rows, space, plan.objective, label)
+        plot_parallel_coordinates(folder / PLOT_FILE, rows, space, plan.objective, label)
 
 
 def wait_for_plan(folder: Path, seconds: float) -> SearchPlan:
@@ -148,6 +150,6 @@ def wait_for_plan(folder: Path, seconds: float) -> SearchPlan:
     end = time.monotonic() + seconds
     while not (folder / SEARCH_FILE).is_file():
         if time.monotonic() > end:
-            raise InputError(f"{folder}: no chief has begun a search here; start one with KERASTUNER_TUNER_ID=chief")
+            raise InputError(f"{folder}: no chief has started a search here; start one with KERASTUNER_TUNER_ID=chief")
         time.sleep(0.5)
     return SearchPlan.read(folder)

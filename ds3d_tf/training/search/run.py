@@ -1,4 +1,4 @@
-"""A search as it runs: made, announced, worked at, finished."""
+"""The steps of a search: make it, work on its trials, announce each result, write the outcome."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class Tuned:
     best: dict[str, Any] | None
 
     def summary(self) -> str:
-        """Return the outcome as a few lines."""
+        """Return a table of the trials and the outcome, as lines of text."""
+        table = _table(self.rows, self.objective)
         if self.best is None:
-            return f"no trial has completed; search folder: {self.folder}/"
+            return f"{table}no trial has completed; search folder: {self.folder}/"
         value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
-        return f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml\nsearch folder: {self.folder}/"
+        best = f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml"
+        return f"{table}{best}\nsearch folder: {self.folder}/"
 
 
 def work(out: Path) -> None:
@@ -60,11 +62,28 @@ def make_search(
     return Search(oracle, space, out, train, ended)
 
 
+def _table(rows: list[dict[str, Any]], objective: str) -> str:
+    """Return one aligned line for each trial below the names of its fields; nothing without trials."""
+    if not rows:
+        return ""
+    fields = [name for name in rows[0] if "." in name]
+    lines = [["trial", *(name.partition(".")[2] for name in fields), objective, "seconds", "status"]]
+    for row in rows:
+        values = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in fields]
+        outcome = f"{row[objective]:.4g}" if objective in row else "–"
+        status = f"{row['status']}: {row['reason']}" if row["reason"] else str(row["status"])
+        lines.append([str(row["trial"]), *values, outcome, f"{row['seconds']:.0f}", status])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
+
+
 def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
     """Print one line for a trial that has ended."""
     values = ", ".join(f"{field.partition('.')[2]} {value}" for field, value in outcome["values"].items())
     if outcome["status"] == "completed":
-        result = f"{OBJECTIVES[plan.objective]} {outcome['figures'][plan.objective]:.4g}"
+        result = f"{OBJECTIVES[plan.objective]} {outcome['metrics'][plan.objective]:.4g}"
     else:
         result = f"failed: {outcome['reason']}"
     line = f"trial {int(outcome['trial'])}  {result}  ({values})  {outcome['seconds']:.0f} s"
@@ -72,11 +91,11 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
 
 
 def finish(out: Path, plan: SearchPlan) -> Tuned:
-    """Write table, figure and best setup of a search, remove what only an unfinished search needs, and return it."""
+    """Write table, plot and best setup of a search, delete what only an unfinished search needs, and return it."""
     from ds3d_tf.training.search.search import RUN_FOLDER, TRIALS_FOLDER, read_outcomes
 
     outcomes = read_outcomes(out)
-    write_outcome(out, plan, outcomes, figure=True)
+    write_outcome(out, plan, outcomes, plot=True)
     for name in (CHECKPOINT_FILE, BEST_JACCARD_FILE):
         for path in (out / TRIALS_FOLDER).glob(f"trial_*/{RUN_FOLDER}/{name}"):
             path.unlink(missing_ok=True)

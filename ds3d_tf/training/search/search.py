@@ -14,7 +14,7 @@ from typing import Any
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import CHECKPOINT_FILE
 from ds3d_tf.setup.search_space import Dimension
 from ds3d_tf.training.search.oracles import chosen_values, write_json
@@ -23,7 +23,7 @@ TRIALS_FOLDER = "trials"
 RESULT_FILE = "result.json"
 ATTEMPTS_FILE = "attempts.json"
 RUN_FOLDER = "run"
-# A trial that took the whole process with it so often, without a step forward, has failed.
+# A trial that killed its process this often, without a new checkpoint, counts as failed.
 MAX_ATTEMPTS = 3
 SECONDS_BETWEEN_QUESTIONS = 0.5
 
@@ -45,8 +45,8 @@ class Search(BaseTuner):
         oracle: from ``build_oracle``.
         space: its dimensions.
         folder: the search's folder.
-        train: called with a folder, the values by ``section.field``, and by name ``previous`` (the folder to go on
-            from, or None) and ``epochs`` (or None); returns figures by name, or raises TrialFailed.
+        train: called with a folder, the values by ``section.field``, and by name ``previous`` (the folder of the trial
+            to continue, or None) and ``epochs`` (or None); returns metrics by name, or raises TrialFailed.
         ended: called with the outcome of each trial that ends here.
     """
 
@@ -79,15 +79,15 @@ class Search(BaseTuner):
             self.on_trial_end(trial)
 
     def run_trial(self, trial: Any, *arguments: Any, **options: Any) -> dict[str, float]:
-        """Train with the values of a trial, note the outcome and return the objective."""
+        """Train with the values of a trial, write its outcome and return the objective."""
         folder = Path(self.get_trial_dir(trial.trial_id))
         if not (folder / RESULT_FILE).is_file():
             self._run(trial, folder)
-        # Else the process ended after the trial did, before the oracle knew.
-        outcome = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        # Otherwise the process was killed after the trial ended, before the oracle was told.
+        outcome = _read_outcome(folder)
         if outcome["status"] == "failed":
             raise FailedTrialError(outcome["reason"])
-        return {self.oracle.objective.name: outcome["figures"][self.oracle.objective.name]}
+        return {self.oracle.objective.name: outcome["metrics"][self.oracle.objective.name]}
 
     def _run(self, trial: Any, folder: Path) -> None:
         values = chosen_values(self.space, trial.hyperparameters.values)
@@ -95,20 +95,20 @@ class Search(BaseTuner):
         previous = special.get("tuner/trial_id")
         outcome: dict[str, Any] = {"trial": trial.trial_id, "values": values, "epochs": special.get("tuner/epochs")}
         if previous:
-            outcome["goes_on_from"] = previous
+            outcome["continues"] = previous
         begin = time.monotonic()
         try:
             self._count_attempt(folder)
-            figures = self.train(
+            metrics = self.train(
                 folder,
                 values,
                 previous=Path(self.get_trial_dir(previous)) if previous else None,
                 epochs=special.get("tuner/epochs"),
             )
-            outcome |= {"status": "completed", "figures": figures}
+            outcome |= {"status": "completed", "metrics": metrics}
         except InputError as error:
-            # Such as a full disk: every other trial would fail like this one.
-            raise FatalInputError(str(error)) from error
+            # For example a full disk: every other trial would fail, too.
+            raise FatalInputError(error.marked) from error
         except Exception as error:
             reason = str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
             if not isinstance(error, TrialFailed):
@@ -138,12 +138,23 @@ def read_outcomes(folder: str | Path) -> list[dict[str, Any]]:
     outcomes = []
     for path in sorted((Path(folder) / TRIALS_FOLDER).glob("trial_*"), key=lambda path: int(path.name[6:])):
         with contextlib.suppress(FileNotFoundError):
-            outcomes.append(json.loads((path / RESULT_FILE).read_text(encoding="utf-8")))
+            outcomes.append(_read_outcome(path))
     return outcomes
+
+
+def _read_outcome(folder: Path) -> dict[str, Any]:
+    outcome = dict(json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+    # The names that earlier versions wrote.
+    for former, name in (("figures", "metrics"), ("goes_on_from", "continues")):
+        if former in outcome:
+            outcome[name] = outcome.pop(former)
+    return outcome
 
 
 def _reload(oracle: Any, folder: str | Path) -> None:
     try:
         oracle.reload()
     except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{folder}: the state of the search is damaged; search again with --overwrite") from error
+        raise InputError(
+            f"{folder}: the state of the search is damaged; search again with {argument('overwrite')}"
+        ) from error

@@ -1,10 +1,10 @@
-"""One trial of tools/tune.py: a network trained with some settings changed, and how well it does."""
+"""One trial of a search: a network trained with some settings changed, and its metrics."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from ds3d_tf.setup.search_space import changed_setup
 from ds3d_tf.training.search.search import RUN_FOLDER, TrialFailed
 
 SCORED_FRAMES = 100
-# What of a trial's setup may differ from the base while both still see the same frames.
+# Sections in which a trial may differ from the base while both still see the same frames.
 _NOT_OF_THE_FRAMES = ("name", "learning", "normalization", "resuming")
 
 
@@ -31,18 +31,18 @@ def train_trial(
     keep_checkpoint: bool = False,
     show_progress: bool = True,
 ) -> dict[str, float]:
-    """Train a trial, going on where a killed attempt had come, and return the figures of its best epoch.
+    """Train a trial, resuming a killed attempt, and return the metrics of its best epoch.
 
-    The figures are those of the network with the lowest validation loss. Matched figures are of the base's own
+    The metrics are those of the network with the lowest validation loss. Matched metrics are measured on the base's
     validation frames, whatever frames the trial learns from.
 
     Args:
         base: the ``Setup`` of the search.
         folder: the trial's folder; the run goes into ``run/``.
         values: ``section.field`` → value.
-        previous: folder of the trial to go on from.
+        previous: folder of the trial that this one continues.
         epochs: train up to this epoch; None: all.
-        keep_checkpoint: whether another trial may go on from this one.
+        keep_checkpoint: whether another trial may continue this one.
         show_progress: whether to show bars on stderr.
 
     Raises TrialFailed for settings that do not go together, a loss that is not finite, or too little memory; InputError
@@ -67,7 +67,7 @@ def train_trial(
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise TrialFailed("not enough memory") from error
     finally:
-        # Networks of earlier trials would stay in memory for the whole search.
+        # Otherwise the networks of all trials would stay in memory.
         keras.backend.clear_session()
         gc.collect()
     if not keep_checkpoint:
@@ -81,16 +81,15 @@ def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: boo
     from ds3d_tf.common.file_names import CHECKPOINT_FILE
     from ds3d_tf.model import LocalizationNet
     from ds3d_tf.training import compile_network, examples, fit
-    from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
+    from ds3d_tf.training.callbacks.checkpoint import checkpoint_seconds, read_checkpoint
     from ds3d_tf.training.matched_score import matched_score
+    from ds3d_tf.training.run_folder.resumed_examples import resumed_examples
 
     checkpoint = run / CHECKPOINT_FILE
     start = read_checkpoint(checkpoint) if checkpoint.is_file() else None
-    begun = start is not None and start.step > 0
-    data = examples(setup, (start.epoch if start else 0) + begun)
-    unfinished = examples(setup, start.epoch, start.step) if start and begun else None
+    data, unfinished = resumed_examples(functools.partial(examples, setup), start)
     model = LocalizationNet.from_setup(setup)
-    # A learning rate that falls over all epochs does so in a shorter trial as well.
+    # With all epochs, so that a short trial has the learning rates of the first epochs of a long one.
     compile_network(model, setup)
     outcome = fit(
         model,
@@ -101,7 +100,7 @@ def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: boo
         show_progress=show_progress,
         start=start,
         unfinished=unfinished,
-        checkpoint_seconds=float(os.environ.get("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "60")),
+        checkpoint_seconds=checkpoint_seconds(),
     )
     if outcome.ended == "interrupted":
         raise KeyboardInterrupt
@@ -118,11 +117,11 @@ def judged_frames(base: Setup, setup: Setup, validation: Any) -> Any:
         setup: that of the trial.
         validation: the trial's own validation batches, returned if they are the same frames.
     """
-    own, given = (one.model_dump(exclude=set(_NOT_OF_THE_FRAMES)) for one in (setup, base))
-    # The number of depth voxels divides the same emitters' depth more or less finely.
-    for frames in (own, given):
+    trial, original = (one.model_dump(exclude=set(_NOT_OF_THE_FRAMES)) for one in (setup, base))
+    # The number of depth voxels changes the labels, not the frames.
+    for frames in (trial, original):
         frames["volume"].pop("depth_voxels")
-    if own == given:
+    if trial == original:
         return validation
     from ds3d_tf.simulation.stream import training_dataset
 

@@ -1,4 +1,4 @@
-"""A worker process of tools/tune.py: ``python -m ds3d_tf.training.search.worker FOLDER``."""
+"""A worker process of `ds3d tune`: ``python -m ds3d_tf.training.search.worker FOLDER``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ds3d_tf.common.quiet import quiet_tensorflow
 
 
 def main(folder: str) -> int:
-    """Train the chief's trials until there are no more, or until the chief is gone; return the exit code."""
+    """Train the chief's trials until none is left, or until the chief ends; return the exit code."""
     quiet_tensorflow()
     threading.Thread(target=_end_with_the_chief, daemon=True).start()
     from ds3d_tf.training.search.run import work
@@ -26,8 +26,8 @@ def main(folder: str) -> int:
 
 
 def _end_with_the_chief() -> None:
-    # The chief never writes: reading ends when it does. Not through Python's own buffer, whose lock a thread that still
-    # reads would hold when the interpreter shuts down.
+    # The chief never writes to this pipe, so the read returns only when the chief ends and the pipe is closed.
+    # os.read, not sys.stdin: a thread that waits in sys.stdin holds a lock that the interpreter needs to shut down.
     os.read(0, 1)
     os._exit(1)
 

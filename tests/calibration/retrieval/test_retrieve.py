@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -170,7 +168,7 @@ def test_a_known_mask_is_found_again(kind: str) -> None:
     assert retrieved_error(kind, OpticsSection(**changes), size, frame) < 0.15
 
 
-@pytest.mark.skipif("DS3D_HEAVY" not in os.environ, reason="full-size retrievals take minutes: set DS3D_HEAVY=1")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scalar", "vectorial"])
 @pytest.mark.parametrize(("changes", "size", "frame"), FULL_SIZE)
 def test_a_known_mask_is_found_again_at_full_size(kind: str, changes: dict, size: int, frame: int) -> None:

@@ -268,7 +268,7 @@ def test_damaged_compressed_page(tmp_path, stack):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("nothing*.tif", "no file has such a name"), ("", "no TIFF files in this folder")]
+    ("name", "expected"), [("nothing*.tif", "no file matches this pattern"), ("", "no TIFF files in this folder")]
 )
 def test_nothing_found(tmp_path, name, expected):
     with pytest.raises(InputError, match=expected):
@@ -277,7 +277,7 @@ def test_nothing_found(tmp_path, name, expected):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(np.zeros((2, 2, 2, 2)), "4 dimensions"), (None, "cannot be read as a NumPy file"), ({}, "no array named")],
+    [(np.zeros((2, 2, 2, 2)), "4 dimensions"), (None, "not a NumPy file, or truncated"), ({}, "no array named")],
 )
 def test_bad_arrays(tmp_path, content, expected):
     path = tmp_path / ("bad.npz" if isinstance(content, dict) else "bad.npy")

@@ -105,8 +105,8 @@ def channels(path, stack):
     ("make", "expected"),
     [
         (lambda path, stack: path.mkdir(), "not a Zarr array or group"),
-        (lambda path, stack: zarr.open_group(path, mode="w"), "a Zarr group of 0 arrays and no OME-Zarr image"),
-        (two_arrays, "a Zarr group of 2 arrays and no OME-Zarr image"),
+        (lambda path, stack: zarr.open_group(path, mode="w"), "a Zarr group of 0 arrays without an OME-Zarr image"),
+        (two_arrays, "a Zarr group of 2 arrays without an OME-Zarr image"),
         (missing_image, "its image is missing"),
         (channels, "several channels"),
         (lambda path, stack: zarr.save_array(path, stack[0, 0]), "1 dimensions"),

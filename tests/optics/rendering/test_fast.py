@@ -91,6 +91,55 @@ def test_vectorial_model():
     assert _fast(setup).measured_error(20, seed=2) <= 1e-3
 
 
+def _large_pixels(camera_pixel_um, model, sigma_range):
+    return load_setup(
+        "quickstart",
+        [
+            "mask.source=zernike",
+            "mask.zernike_rad={6: 1.0, 7: 0.6}",
+            "mask.size_px=219",
+            "optics.wavelength_um=0.605",
+            "optics.numerical_aperture=1.45",
+            "optics.slm_pixel_um=20",
+            "optics.focal_length_um=1.5e5",
+            f"optics.camera_pixel_um={camera_pixel_um}",
+            f"optics.model={model}",
+            "volume.height_px=25",
+            "volume.width_px=28",
+            "volume.margin_px=2",
+            "volume.z_min_um=0",
+            "volume.z_max_um=1.2",
+            f"blur.sigma_range_px={sigma_range}",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("camera_pixel_um", "model", "sigma_range"),
+    [(16, "scalar", "[0.99, 1.01]"), (16, "vectorial", "[0.99, 1.01]"), (20, "scalar", "[0.6, 0.7]")],
+)
+def test_camera_pixels_that_undersample_the_light(camera_pixel_um, model, sigma_range):
+    renderer = _fast(_large_pixels(camera_pixel_um, model, sigma_range), margin_px=2)
+    assert renderer._basis.folded_by.any()
+    assert renderer.measured_error(40, seed=2) <= 1e-3
+
+
+def test_gradient_of_the_position_with_undersampling_pixels():
+    setup = _large_pixels(20, "scalar", "[0.6, 0.7]")
+    exact = ExactRenderer(setup.optics, setup.volume, load_mask(setup), dtype="float64")
+    xyz, photons, sigma = np.array([[[0.13, -0.37, 0.4]]]), np.full((1, 1), 1e3), np.full((1, 1), 0.65)
+    weight = np.random.default_rng(1).normal(size=(1, 25, 28))
+    place = tf.constant(xyz)
+    with tf.GradientTape() as tape:
+        tape.watch(place)
+        total = tf.reduce_sum(tf.cast(_fast(setup, margin_px=2)(place, photons, sigma), tf.float64) * weight)
+    wanted = []
+    for step in 1e-4 * np.eye(3):
+        ahead, behind = (np.sum(exact(xyz + move, photons, sigma).numpy() * weight) for move in (step, -step))
+        wanted.append((ahead - behind) / 2e-4)
+    assert relative_l2(tape.gradient(total, place)[0, 0], np.array(wanted)) < 1e-2
+
+
 def test_gradients_follow_the_exact_renderer(small):
     _, renderer, exact, inputs = small
     weight = np.random.default_rng(1).normal(size=(2, 33, 40))

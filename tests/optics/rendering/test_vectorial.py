@@ -138,7 +138,7 @@ def test_streams_take_the_model_of_the_setup_in_the_fast_renderer() -> None:
 
 def test_simulations_and_their_regeneration_are_vectorial_where_the_setup_is(tmp_path) -> None:
     setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=x", "training_set.seed=4"])
-    simulate(setup, tmp_path / "frames", 2)
+    simulate(setup, tmp_path / "frames", count=2)
     stored = load_setup(tmp_path / "frames" / "setup.yaml")
     assert stored.optics == setup.optics
     one = simulate_frames(setup, 2, seed=4).frames

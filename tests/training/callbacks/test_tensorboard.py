@@ -64,7 +64,7 @@ def test_scalars_of_training_and_validation_share_their_names(events):
 def test_images_now_and_then_and_at_the_end(events):
     for tag in ("validation frame", "prediction"):
         series = events["validation"][tag]
-        # The first of each stretch, and the last epoch's; the one between comes too soon.
+        # The first of each call of fit, and the last epoch's; the one between comes too soon.
         assert sorted(series) == [1, 2, 3]
         for kind, (width, height, png) in series.values():
             assert kind == "images"

@@ -48,10 +48,10 @@ def test_a_chief_comes_before_the_workers() -> None:
         (config({"worker": ["a:1", "b:2"]}, {"type": "worker"}), r"task.index is None"),
         (config({"worker": ["a:1", "b:2"]}, {"type": "chief", "index": 0}), "task.type is 'chief'"),
         (config({"worker": ["a:1"], "ps": ["b:2"]}, {"type": "worker", "index": 0}), "cluster has 'ps'"),
-        (config({"worker": ["a"]}, {"type": "worker", "index": 0}), "'a' is no host:port"),
-        (config({"worker": ["a:99999"]}, {"type": "worker", "index": 0}), "'a:99999' is no host:port"),
+        (config({"worker": ["a"]}, {"type": "worker", "index": 0}), "'a' is not host:port"),
+        (config({"worker": ["a:99999"]}, {"type": "worker", "index": 0}), "'a:99999' is not host:port"),
         (config({"worker": ["a:1", "a:1"]}, {"type": "worker", "index": 0}), "names a:1 twice"),
-        (config({"worker": "a:1"}, {"type": "worker", "index": 0}), "no list of host:port"),
+        (config({"worker": "a:1"}, {"type": "worker", "index": 0}), "not a list of host:port"),
         (config({"chief": ["a:1", "b:1"]}, {"type": "chief", "index": 0}), "more than one chief"),
     ],
 )

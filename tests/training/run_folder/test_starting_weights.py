@@ -1,6 +1,8 @@
-"""Runs that start from an earlier network, with frozen and fresh layers."""
+"""Runs that start from an earlier network, with frozen and re-initialised layers."""
 
 from __future__ import annotations
+
+import importlib
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ FROZEN = ("frame_norm", "features_*")
 @pytest.fixture(scope="module")
 def quick(quick_fit):
     """Runs without what follows the training."""
-    quick_fit.setattr("ds3d_tf.export.finish_run.finish_run", lambda *arguments: {})
+    quick_fit.setattr(importlib.import_module("ds3d_tf.export.finish_run"), "finish_run", lambda *arguments: {})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def tiny(tiny):
 def source(quick, tiny, tmp_path_factory):
     """A run of two epochs."""
     out = tmp_path_factory.mktemp("source") / "run"
-    job.train(tiny.replace({"learning.epochs": 2}), out, show_progress=False)
+    job.train(tiny.replace({"learning.epochs": 2}), out)
     return out
 
 
@@ -42,9 +44,9 @@ def transferred(source, tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("transferred") / "run"
     changes = {"resuming.checkpoint": str(source), "resuming.frozen_layers": FROZEN, "learning.epochs": 1}
     setup = tiny.replace({"optics.wavelength_um": 0.669, **changes})
-    job.train(setup, out, show_progress=False)
+    job.train(setup, out)
     first = load_model_folder(out)[0]
-    job.train(setup.replace({"learning.epochs": 2}), out, resume=True, show_progress=False)
+    job.train(setup.replace({"learning.epochs": 2}), out, resume=True)
     return out, first
 
 
@@ -106,21 +108,21 @@ def test_fresh_layers_begin_anew(source, tiny):
     ("changes", "message"),
     [
         ({"learning.filters": 8}, r"weights .* do not fit: features_1 3×3×1×4 there, 3×3×1×8 here"),
-        ({"volume.depth_voxels": 6}, r"depth_1 3×3×4×5 there, 3×3×4×6 here.*--fresh 'depth_\*'"),
+        ({"volume.depth_voxels": 6}, r"depth_1 3×3×4×5 there, 3×3×4×6 here.*fresh 'depth_\*'"),
         ({"learning.max_dilation": 16}, r"learning.max_dilation do not fit: features_5 1 there, 8 here"),
         ({"learning.scaling_factor": 100.0}, r"learning.scaling_factor do not fit: 800 there, 100 here"),
-        ({"resuming.frozen_layers": ("feature_1",)}, r"--freeze feature_1: no layer .* did you mean `features_1`\?"),
+        ({"resuming.frozen_layers": ("feature_1",)}, r"freeze feature_1: no layer .* did you mean `features_1`\?"),
         ({"resuming.frozen_layers": ("conv*",)}, r"the layers are frame_norm, features_1, .*, depth_3, voxels"),
         ({"resuming.frozen_layers": ("*",)}, "nothing is left to learn"),
-        ({"resuming.fresh_layers": ("x",)}, "--fresh x: no layer has this name"),
+        ({"resuming.fresh_layers": ("x",)}, "fresh x: no layer has this name"),
         ({"resuming.checkpoint": "nowhere"}, "nowhere: no such model folder"),
-        ({"resuming.checkpoint": None, "resuming.fresh_layers": ("voxels",)}, "--fresh .* needs --from"),
+        ({"resuming.checkpoint": None, "resuming.fresh_layers": ("voxels",)}, "fresh .* needs start"),
     ],
 )
 def test_mistakes_are_told_and_leave_nothing_behind(source, tiny, tmp_path, changes, message):
     setup = tiny.replace({"resuming.checkpoint": str(source), **changes})
     with pytest.raises(InputError, match=message) as caught:
-        job.train(setup, tmp_path / "run", show_progress=False)
+        job.train(setup, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -135,7 +137,7 @@ def test_a_resumed_run_keeps_its_frozen_layers(transferred):
 
 def test_weights_of_another_kind_are_refused(tiny, tmp_path):
     (tmp_path / "weights.pkl").touch()
-    with pytest.raises(InputError, match=r"weights.pkl: a file; .*tools/import_weights.py"):
+    with pytest.raises(InputError, match=r"weights.pkl: this is a file; .*ds3d import-weights"):
         job.train(tiny.replace({"resuming.checkpoint": str(tmp_path / "weights.pkl")}), tmp_path / "run")
 
 

@@ -58,11 +58,11 @@ def test_trials_are_within_the_space_and_different(tmp_path, method):
         assert rate == float(f"{rate:.6g}"), "a number that a person can read"
 
 
-@pytest.mark.skipif("DS3D_HEAVY" not in os.environ, reason="takes a minute; set DS3D_HEAVY=1")
+@pytest.mark.slow
 def test_the_guesses_of_bayesian_search_are_better_than_chance(tmp_path):
     # Ten of 24 trials are a random start.
     search(tmp_path, "bayesian", trials=24).search()
-    scores = [one["figures"]["matched_jaccard"] for one in read_outcomes(tmp_path)]
+    scores = [one["metrics"]["matched_jaccard"] for one in read_outcomes(tmp_path)]
     assert sum(scores[14:]) / 10 > sum(scores[:9]) / 9 + 0.05
 
 
@@ -74,7 +74,7 @@ def test_hyperband_goes_on_with_the_better_half(tmp_path):
         return toy(folder, values)
 
     search(tmp_path, "hyperband", "val_loss", trials=None, train=train).search()
-    loss = {f"trial_{one['trial']}": one["figures"]["val_loss"] for one in read_outcomes(tmp_path)}
+    loss = {f"trial_{one['trial']}": one["metrics"]["val_loss"] for one in read_outcomes(tmp_path)}
     assert {epochs for _, _, epochs in calls} == {1, 3, 9}
     first = [name for name, previous, epochs in calls if epochs == 1]
     second = [previous for _, previous, epochs in calls if previous in first]
@@ -116,8 +116,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True])
 def test_a_search_killed_at_any_write_goes_on_without_gaps_or_repeats(tmp_path, monkeypatch, after):
     """The process ends before or after each of the files that a search writes, in turn."""
-    from ds3d_tf.training.search.search import oracles
-    from ds3d_tf.training.search.search import search as module
+    from ds3d_tf.training.search import oracles
+    from ds3d_tf.training.search import search as module
 
     search(tmp_path / "whole", trials=3).search()
     expected = values_of(read_outcomes(tmp_path / "whole"))
@@ -205,7 +205,7 @@ def test_killed_after_three_trials_and_resumed_by_a_chief_and_two_workers(tmp_pa
     said = {name: process.communicate(timeout=240)[1] for name, process in crew.items()}
     assert all(process.returncode == 0 for process in crew.values()), said
     assert (
-        "going on after 3 trials" in said["chief"] and "trial 4  failed: RuntimeError: something else" in said["chief"]
+        "resuming after 3 trials" in said["chief"] and "trial 4  failed: RuntimeError: something else" in said["chief"]
     )
 
     table = pd.read_csv(folder / "trials.csv")

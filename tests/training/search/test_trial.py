@@ -18,7 +18,7 @@ def base(tiny):
     return tiny.replace({**counts, "learning.epochs": 2})
 
 
-def test_a_trial_goes_on_from_another(base, tmp_path):
+def test_a_trial_continues_another(base, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     values = {"learning.filters": 2, "learning.scaling_factor": 400.0}
     figures = train_trial(base, first, values, epochs=1, keep_checkpoint=True, show_progress=False)
@@ -27,7 +27,7 @@ def test_a_trial_goes_on_from_another(base, tmp_path):
     history = pd.read_csv(second / "run" / "history.csv")
     assert list(history.epoch) == [1, 2]
     assert history.val_loss[0] == pytest.approx(figures["val_loss"], rel=1e-6)
-    # What no trial goes on from is not kept.
+    # The checkpoint is deleted if no other trial continues this one.
     kept = {path.name for path in (second / "run").iterdir()}
     assert "model.keras" in kept and "checkpoint.npz" not in kept
 

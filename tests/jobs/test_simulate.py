@@ -1,9 +1,6 @@
-"""tools/simulate.py as a user runs it."""
+"""`ds3d simulate`: what it leaves, and what it refuses."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 import tifffile
@@ -15,15 +12,10 @@ from ds3d_tf.setup import load_setup
 SMALL = ["volume.height_px=24", "volume.width_px=28"]
 
 
-def _run(repository, *arguments):
-    command = [sys.executable, str(repository / "tools" / "simulate.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_command_writes_a_data_set(repository, tmp_path):
+def test_command_writes_a_data_set(ds3d, tmp_path):
     out = tmp_path / "set"
     sets = [part for change in SMALL for part in ("--set", change)]
-    done = _run(repository, "--setup", "quickstart", "--out", out, "--count", 9, "--seed", 3, *sets)
+    done = ds3d("simulate", "--setup", "quickstart", "--out", out, "--count", 9, "--seed", 3, *sets)
     assert done.returncode == 0, done.stderr
     assert "9 frames (rounded to uint16)" in done.stderr
     assert "9/9" in done.stderr
@@ -34,7 +26,7 @@ def test_command_writes_a_data_set(repository, tmp_path):
         "setup.yaml",
         "truth.csv",
     ]
-    again = _run(repository, "--setup", "quickstart", "--out", out, "--count", 2)
+    again = ds3d("simulate", "--setup", "quickstart", "--out", out, "--count", 2)
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1
     assert "--overwrite" in again.stderr
@@ -45,22 +37,22 @@ def test_mistakes_leave_nothing_behind(tmp_path):
     setup = load_setup("quickstart", SMALL)
     out = tmp_path / "set"
     for arguments, message in (
-        ({"count": 0}, "--count 0"),
-        ({"count": 1, "seed": -1}, "--seed -1"),
-        ({"count": 1, "emitter_count": -1}, "--emitters -1"),
+        ({"count": 0}, "count 0"),
+        ({"count": 1, "seed": -1}, "seed -1"),
+        ({"count": 1, "emitter_count": -1}, "emitter_count -1"),
     ):
         with pytest.raises(InputError, match=message):
             simulate(setup, out, **arguments)
     with pytest.raises(InputError, match="mask file not found"):
-        simulate(setup.replace({"mask.source": "absent.npy"}), out, 1)
+        simulate(setup.replace({"mask.source": "absent.npy"}), out, count=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_overwriting_spares_other_folders(tmp_path):
     setup = load_setup("quickstart", SMALL)
-    simulate(setup, tmp_path / "set", 1)
-    assert simulate(setup, tmp_path / "set", 2, emitter_count=3, overwrite=True).emitters == 6
+    simulate(setup, tmp_path / "set", count=1)
+    assert simulate(setup, tmp_path / "set", count=2, emitter_count=3, overwrite=True).emitters == 6
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "truth.csv").write_text("mine")
     with pytest.raises(InputError, match="was not written by `ds3d simulate`"):
-        simulate(setup, tmp_path / "thesis", 1, overwrite=True)
+        simulate(setup, tmp_path / "thesis", count=1, overwrite=True)

@@ -1,8 +1,7 @@
-"""tools/learn_mask.py: what it leaves, how it ends, and that its mask is worth having."""
+"""`ds3d learn-mask`: what it leaves, how it ends, and that its mask is worth having."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,20 +23,7 @@ from ds3d_tf.training import compile_network, examples
 from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
 from ds3d_tf.training.mask_files import MaskPictures
 
-TINY = [
-    "mask.source=flat",
-    "mask.learning_rate=0.02",
-    "volume.height_px=16",
-    "volume.width_px=16",
-    "volume.margin_px=4",
-    "volume.depth_voxels=5",
-    "emitters.count_range=[1, 4]",
-    "learning.filters=4",
-    "learning.batch_size=4",
-    "learning.epochs=2",
-    "training_set.training_count=16",
-    "training_set.validation_count=8",
-]
+CHANGES = ("mask.source=flat", "mask.learning_rate=0.02", "volume.height_px=16", "volume.width_px=16")
 FILES = {
     "setup.yaml", "start_mask.npy", "mask.npy", "mask.mat", "localization_setup.yaml", "pictures", "film.gif",
     "learned.png", "model.keras", "best_jaccard.keras", "history.csv", "curves.png", "checkpoint.npz",
@@ -53,15 +39,15 @@ def eager():
 
 
 @pytest.fixture(scope="module")
-def setup() -> Setup:
-    return load_setup("quickstart", TINY)
+def setup(tiny_changes) -> Setup:
+    return load_setup("quickstart", [*tiny_changes, *CHANGES])
 
 
 @pytest.fixture(scope="module")
 def learned(setup, tmp_path_factory) -> Path:
     """The folder of a finished run of two epochs."""
     out = tmp_path_factory.mktemp("learned") / "run"
-    run = learn_mask(setup, out, show_progress=False, deterministic=True)
+    run = learn_mask(setup, out, deterministic=True)
     assert run.ended == "finished" and run.epochs == 2 and run.best_epoch in (1, 2)
     assert set(run.bounds_nm) == {"start", "learned"} and str(out) in run.summary()
     return out
@@ -88,9 +74,10 @@ def test_files_of_a_run(learned, setup) -> None:
     np.testing.assert_array_equal(load_mask(ready), mask)
 
 
-def test_the_learned_mask_trains_a_localization_network(learned) -> None:
-    changes = [*TINY, f"mask.source={learned / 'mask.npy'}", "learning.max_dilation=4", "learning.learning_rate=0.01"]
-    setup = load_setup("quickstart", changes)
+def test_the_learned_mask_trains_a_localization_network(learned, tiny_changes) -> None:
+    mask = f"mask.source={learned / 'mask.npy'}"
+    changes = [*CHANGES, mask, "learning.max_dilation=4", "learning.learning_rate=0.01"]
+    setup = load_setup("quickstart", [*tiny_changes, *changes])
     np.testing.assert_array_equal(load_mask(setup), np.load(learned / "mask.npy"))
     model, data = LocalizationNet.from_setup(setup), examples(setup)
     compile_network(model, setup)
@@ -109,12 +96,12 @@ def test_a_run_cut_off_goes_on_as_if_it_never_had(learned, setup, tmp_path, monk
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
         patch.setattr(MaskPictures, "on_train_batch_end", power_cut)
-        learn_mask(setup, out, show_progress=False, deterministic=True)
+        learn_mask(setup, out, deterministic=True)
     stopped = read_checkpoint(out / "checkpoint.npz")
     assert (stopped.epoch, stopped.step) == (1, 1)
     with pytest.raises(InputError, match=r"mask\.learning_rate was 0\.02 and is 0\.03"):
         learn_mask(setup.replace({"mask.learning_rate": 0.03}), out, resume=True)
-    run = learn_mask(None, out, resume=True, show_progress=False, deterministic=True)
+    run = learn_mask(None, out, resume=True, deterministic=True)
     assert run.epochs == 2
     whole = read_checkpoint(learned / "checkpoint.npz")
     for mine, theirs in zip(read_checkpoint(out / "checkpoint.npz").variables, whole.variables, strict=True):
@@ -124,10 +111,10 @@ def test_a_run_cut_off_goes_on_as_if_it_never_had(learned, setup, tmp_path, monk
     pd.testing.assert_frame_equal(*tables)
 
 
-def test_ctrl_c_keeps_the_mask(repository, tmp_path) -> None:
+def test_ctrl_c_keeps_the_mask(tiny_options, tmp_path) -> None:
     out = tmp_path / "run"
-    changes = [word for change in [*TINY, "learning.epochs=1000"] for word in ("--set", change)]
-    line = [sys.executable, str(repository / "tools" / "learn_mask.py"), "--setup", "quickstart", *changes]
+    changes = [word for change in [*CHANGES, "learning.epochs=1000"] for word in ("--set", change)]
+    line = [sys.executable, "-m", "ds3d_tf", "learn-mask", *tiny_options, *changes]
     process = subprocess.Popen([*line, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 180
     while not (out / "history.csv").exists():
@@ -145,11 +132,11 @@ def test_mistakes_leave_nothing_behind(setup, tmp_path) -> None:
         ({"training_set.folder": str(tmp_path)}, {}, "frames on disk"),
         ({"mask.source": "absent.npy"}, {}, "not found"),
         ({}, {"resume": True}, "no checkpoint"),
-        ({}, {"pictures_every": -1}, "--pictures-every"),
+        ({}, {"pictures_every": -1}, "pictures_every -1"),
     ):
         with pytest.raises(InputError, match=message):
-            learn_mask(setup.replace(changes), tmp_path / "run", show_progress=False, **options)
-    with pytest.raises(InputError, match="--setup is missing"):
+            learn_mask(setup.replace(changes), tmp_path / "run", **options)
+    with pytest.raises(InputError, match="setup is missing"):
         learn_mask(None, tmp_path / "run")
     assert not list(tmp_path.iterdir())
     (tmp_path / "thesis.txt").touch()
@@ -157,7 +144,7 @@ def test_mistakes_leave_nothing_behind(setup, tmp_path) -> None:
         learn_mask(setup, tmp_path, overwrite=True)
 
 
-@pytest.mark.skipif(os.environ.get("DS3D_HEAVY") != "1", reason="two runs of several minutes; DS3D_HEAVY=1 runs them")
+@pytest.mark.slow
 def test_a_learned_mask_beats_a_flat_one_that_stays(tmp_path) -> None:
     from ds3d_tf.setup.setup import Setup
 
@@ -181,8 +168,5 @@ def test_a_learned_mask_beats_a_flat_one_that_stays(tmp_path) -> None:
             },
         }
     )  # fmt: skip
-    losses = {
-        fixed: learn_mask(setup, tmp_path / str(fixed), fixed=fixed, show_progress=False).validation_loss
-        for fixed in (False, True)
-    }
+    losses = {fixed: learn_mask(setup, tmp_path / str(fixed), fixed=fixed).validation_loss for fixed in (False, True)}
     assert losses[False] < 0.8 * losses[True], losses

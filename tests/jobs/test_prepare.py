@@ -1,9 +1,7 @@
-"""tools/prepare.py: the minimum projection of recordings in every format, and what is refused."""
+"""`ds3d prepare`: the minimum projection of recordings in every format, and what is refused."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +121,7 @@ def test_frames_are_read_one_at_a_time(tmp_path: Path) -> None:
     [
         (blinking(6), {}, "6 frames; .* at least 10"),
         (np.full((12, 9, 9), 7, np.uint16), {}, "all frames are the same"),
-        (blinking(12), {"skip": [13]}, "--skip 13: frames are numbered 1 to 12"),
+        (blinking(12), {"skip": [13]}, "skip 13: frames are numbered from 1 to 12"),
         (blinking(12), {"skip": [1, 2, 3]}, "9 frames"),
     ],
 )
@@ -142,14 +140,14 @@ def test_a_truncated_recording_leaves_nothing(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_command_line(tmp_path: Path, repository: Path) -> None:
+def test_command_line(tmp_path: Path, ds3d) -> None:
     path = written(tmp_path, "pages", blinking())
-    command = [sys.executable, str(repository / "tools" / "prepare.py"), "--frames", str(path), "--out"]
-    done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    command = ["prepare", "--frames", path, "--out"]
+    done = ds3d(*command, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "24/24" in done.stderr and "may still hold emitters" in done.stderr
-    again = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    again = ds3d(*command, tmp_path / "out")
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
-    other = subprocess.run([*command, str(tmp_path), "--overwrite"], capture_output=True, text=True, check=False)
+    other = ds3d(*command, tmp_path, "--overwrite")
     assert other.returncode == 2 and "was not written by `ds3d prepare`" in other.stderr
     assert path.exists()

@@ -1,10 +1,7 @@
-"""tools/estimate_noise.py on recordings simulated with known values, and what is refused."""
+"""`ds3d estimate-noise` on recordings simulated with known values, and what is refused."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +101,7 @@ def test_lone_emitters_are_measured(recording) -> None:
         ({"box": (0, 0, 90, 10)}, "reaches beyond the frames of 80×80"),
         ({"box": (0, 0, 3, 3)}, "9 pixels; give at least 64"),
         ({"box": (1, 2)}, "four numbers"),
-        ({"seed": -1}, "--seed -1"),
+        ({"seed": -1}, "seed -1"),
     ],
 )
 def test_wrong_options_are_refused(recording, tmp_path: Path, options: dict, message: str) -> None:
@@ -129,11 +126,9 @@ def test_recordings_that_say_nothing(recording, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_command_line_refuses_in_one_line(recording, tmp_path: Path, repository: Path) -> None:
-    command = [sys.executable, repository / "tools" / "estimate_noise.py", "--frames", recording[0]]
-    command += ["--out", tmp_path / "out", "--box", "0,0,9"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "four numbers" in done.stderr
+def test_command_line_refuses_in_one_line(recording, tmp_path: Path, ds3d) -> None:
+    done = ds3d("estimate-noise", "--frames", recording[0], "--out", tmp_path / "out", "--box", "0,0,9")
+    assert done.returncode == 2 and done.stderr.startswith("error: --box 0,0,9: expected four numbers")
     assert done.stderr.count("\n") == 1
 
 
@@ -159,7 +154,7 @@ NOISES = {
 }
 
 
-@pytest.mark.skipif("DS3D_HEAVY" not in os.environ, reason="full-size recordings take minutes: set DS3D_HEAVY=1")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOISES)
 def test_full_size_recordings(name: str, data: Path, tmp_path: Path) -> None:
     preset, changes, baseline = NOISES[name]

@@ -1,4 +1,4 @@
-"""tools/localize.py on a Dask cluster: real processes, real sockets, a real kill."""
+"""`ds3d localize` on a Dask cluster: real processes, real sockets, a real kill."""
 
 import os
 import signal
@@ -36,10 +36,10 @@ def expected(recording, model_folder, tmp_path_factory):
     return out.read_bytes()
 
 
-def test_a_killed_worker_costs_nothing_but_time(repository, recording, expected, model_folder, tmp_path):
+def test_a_killed_worker_costs_nothing_but_time(recording, expected, model_folder, tmp_path):
     """The command with its own cluster of two; one of them gets SIGKILL when a part of the table is on disk."""
     out = tmp_path / "table.csv"
-    command = [sys.executable, repository / "tools/localize.py", "--model", model_folder, "--frames", recording]
+    command = [sys.executable, "-m", "ds3d_tf", "localize", "--model", model_folder, "--frames", recording]
     process = subprocess.Popen(
         [*command, "--out", out, "--batch", "1", "--dask", "local:2"],
         env={**os.environ, "DS3D_SECONDS_BETWEEN_CHUNKS": "0"},

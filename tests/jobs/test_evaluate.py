@@ -1,10 +1,8 @@
-"""tools/evaluate.py as a user runs it."""
+"""`ds3d evaluate`: metrics known by hand, files, and one line for every mistake."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -54,7 +52,7 @@ def test_given_frames(model_folder, frames_and_truth, name):
         model_folder, folder / "out", frames=folder / name, truth=folder / "truth.csv", label_threshold=6000
     )
     figures = json.loads((folder / "out" / "metrics.json").read_text())
-    assert figures == json.loads(json.dumps(done.figures))
+    assert figures == json.loads(json.dumps(done.metrics))
     # The lone emitter of frame 2 is asked for although it is faint.
     assert (figures["emitters"], figures["localizations"], figures["matched"]) == (4, 3, 2)
     assert figures["jaccard"] == pytest.approx(2 / 5)
@@ -69,13 +67,13 @@ def test_given_frames(model_folder, frames_and_truth, name):
 def test_thresholds(model_folder, frames_and_truth):
     folder = frames_and_truth
     given = {"frames": folder / "frames.tif", "truth": folder / "truth.csv", "overwrite": True}
-    assert evaluate(model_folder, folder / "out", **given).figures["emitters"] == 5
-    assert evaluate(model_folder, folder / "out", label_threshold=8000, **given).figures["emitters"] == 3
-    assert evaluate(model_folder, folder / "out", threshold=300, **given).figures["localizations"] == 2
-    assert evaluate(model_folder, folder / "out", tolerance_nm=30, **given).figures["matched"] == 1
+    assert evaluate(model_folder, folder / "out", **given).metrics["emitters"] == 5
+    assert evaluate(model_folder, folder / "out", label_threshold=8000, **given).metrics["emitters"] == 3
+    assert evaluate(model_folder, folder / "out", threshold=300, **given).metrics["localizations"] == 2
+    assert evaluate(model_folder, folder / "out", tolerance_nm=30, **given).metrics["matched"] == 1
 
 
-def test_fresh_frames_by_command(repository, exported, tmp_path):
+def test_fresh_frames_by_command(ds3d, exported, tmp_path):
     """The seed makes them repeat; the setup and mask are the model's own."""
     model = exported(
         **{
@@ -85,12 +83,9 @@ def test_fresh_frames_by_command(repository, exported, tmp_path):
             "emitters.count_range": [0, 4],
         }
     )
-    line = [sys.executable, str(repository / "tools" / "evaluate.py"), "--model", str(model), "--count", "12"]
 
     def run(name, *more):
-        done = subprocess.run(
-            [*line, "--out", str(tmp_path / name), *more], capture_output=True, text=True, check=False
-        )
+        done = ds3d("evaluate", "--model", model, "--count", 12, "--out", tmp_path / name, *more)
         assert done.returncode == 0, done.stderr
         assert "Jaccard" in done.stderr and "12/12" in done.stderr
         return pd.read_csv(tmp_path / name / "truth.csv"), json.loads((tmp_path / name / "metrics.json").read_text())
@@ -107,12 +102,12 @@ def test_fresh_frames_by_command(repository, exported, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"frames": "frames.tif"}, "--frames needs --truth"),
-        ({"truth": "truth.csv"}, "--truth needs --frames"),
-        ({"count": 0}, "--count 0"),
-        ({"emitter_count": -1}, "--emitters -1"),
-        ({"tolerance_nm": 0.0}, "--tolerance 0"),
-        ({"label_threshold": -5.0}, "--label-threshold -5"),
+        ({"frames": "frames.tif"}, "frames needs truth"),
+        ({"truth": "truth.csv"}, "truth needs frames"),
+        ({"count": 0}, "count 0"),
+        ({"emitter_count": -1}, "emitter_count -1"),
+        ({"tolerance_nm": 0.0}, "tolerance_nm 0"),
+        ({"label_threshold": -5.0}, "label_threshold -5"),
         ({"threshold": 900.0}, "threshold 900"),
         ({"model": "nowhere"}, "no such model folder"),
         ({"frames": "frames.tif", "truth": "nothing.csv"}, "nothing.csv: no such file"),
@@ -162,7 +157,7 @@ def test_published_weights_on_simulated_frames(data, tmp_path):
     tables["truth"].to_csv(tmp_path / "truth.csv", index=False)
     figures = evaluate(
         tmp_path / "model", tmp_path / "out", frames=tmp_path / "frames.npz", truth=tmp_path / "truth.csv"
-    ).figures
+    ).metrics
 
     truths = read_truth(tmp_path / "truth.csv", 5, None)
     reference = [rows[["x_um", "y_um", "z_um"]].to_numpy() for _, rows in tables["reference"].groupby("frame")]

@@ -1,8 +1,5 @@
-"""tools/serve_client.py: the table of tools/localize.py, whatever happens to the server."""
+"""`ds3d serve-client`: the table of `ds3d localize`, whatever happens to the server."""
 
-import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -85,24 +82,18 @@ def test_a_server_killed_and_restarted_costs_nothing_but_time(
     assert out.read_bytes() == expected
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     told = capsys.readouterr().err
-    assert "trying again for up to 300 s" in told and "answers again" in told
+    assert "retrying for up to 300 s" in told and "answers again" in told
 
 
-def test_the_command_over_rest(repository, server, recording, model_folder, tmp_path):
+def test_the_command_over_rest(ds3d, server, recording, model_folder, tmp_path):
     short = tmp_path / "frames.npy"
     frames = tifffile.imread(recording)[:12].astype(np.float32)
     frames[5, 3, 3] = np.nan
     np.save(short, frames)
     local = localize(model_folder, short, tmp_path / "local.csv", threshold=80.0, radius_voxels=9, skip_damaged=True)
-    command = [sys.executable, repository / "tools/serve_client.py", "--server", f"http://127.0.0.1:{server.rest}"]
-    command += ["--model", "bright", "--frames", short, "--out", tmp_path / "remote.csv"]
-    done = subprocess.run(
-        [*command, "--threshold", "80", "--radius", "9", "--skip-damaged"],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    where = ["--server", f"http://127.0.0.1:{server.rest}", "--model", "bright"]
+    files = ["--frames", short, "--out", tmp_path / "remote.csv"]
+    done = ds3d("serve-client", *where, *files, "--threshold", 80, "--radius", 9, "--skip-damaged")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "remote.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
     assert f"{local.localizations} localizations in 12 frames" in done.stderr
@@ -112,15 +103,15 @@ def test_the_command_over_rest(repository, server, recording, model_folder, tmp_
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"server": "ftp://x"}, "--server ftp://x: expected host:port"),
+        ({"server": "ftp://x"}, "server ftp://x: expected host:port"),
         ({"server": "127.0.0.1:9", "patience_s": 0.3}, r"127\.0\.0\.1:9: no success within 0\.3 s \(.*connect"),
         ({"model": "dark"}, "no model 'dark'; this server has bright"),
         ({"version": 1}, "has version 3 now"),
         ({"threshold": 900.0}, "threshold 900: expected a confidence"),
-        ({"in_flight": 0}, "--in-flight 0: expected 1 or more"),
-        ({"timeout_s": 0}, "--timeout 0: expected seconds"),
+        ({"in_flight": 0}, "in_flight 0: expected 1 or more"),
+        ({"timeout_s": 0}, "timeout_s 0: expected more than 0"),
         ({"out": "table.txt"}, "a table's name ends in"),
-        ({"root_certificates": "none.pem"}, "--certificates none.pem: no such file"),
+        ({"root_certificates": "none.pem"}, "root_certificates none.pem: no such file"),
     ],
 )
 def test_mistakes(server, recording, tmp_path, changes, expected):

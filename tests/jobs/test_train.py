@@ -1,4 +1,4 @@
-"""tools/train.py as a user runs it."""
+"""`ds3d train`: the command in a process of its own, Ctrl-C, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,26 +20,14 @@ from ds3d_tf.model.files import load_model_folder
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import load_setup
 
-TINY = [
-    "volume.height_px=20",
-    "volume.width_px=24",
-    "volume.margin_px=4",
-    "volume.depth_voxels=5",
-    "emitters.count_range=[1, 4]",
-    "learning.filters=4",
-    "learning.batch_size=4",
-    "learning.epochs=2",
-    "training_set.training_count=16",
-    "training_set.validation_count=8",
-]
-RUN = ["best_jaccard.keras", "checkpoint.npz", "curves.png", "evaluation", "history.csv", "stretches.json"]
+RUN = ["best_jaccard.keras", "checkpoint.npz", "curves.png", "evaluation", "history.csv", "parts.json"]
 MODEL = ["card.md", "mask.npy", "model.keras", "saved_model", "setup.yaml"]
 
 
-def command(repository, *arguments) -> list[str]:
-    changes = [word for change in TINY for word in ("--set", change)]
-    tool = str(repository / "tools" / "train.py")
-    return [sys.executable, tool, "--setup", "quickstart", *changes, *map(str, arguments)]
+@pytest.fixture
+def command(tiny_options) -> list[str]:
+    """The command line that trains the tiny setup in a process of its own."""
+    return [sys.executable, "-m", "ds3d_tf", "train", *tiny_options]
 
 
 # The tests' own log level would show messages of TensorFlow that users do not see.
@@ -50,9 +38,9 @@ def run(line) -> subprocess.CompletedProcess:
     return subprocess.run(line, capture_output=True, text=True, check=False, env=AS_A_USER)
 
 
-def test_the_command(repository, tmp_path):
+def test_the_command(command, tiny_changes, tmp_path):
     out = tmp_path / "run"
-    done = run(command(repository, "--out", out))
+    done = run([*command, "--out", str(out)])
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     for part in ("epoch 2/2", "validation loss", "matched Jaccard", "steps/s", "left", "all epochs done", f"{out}/"):
@@ -65,20 +53,20 @@ def test_the_command(repository, tmp_path):
 
     # What is exported is what was kept.
     model, setup, mask = load_model_folder(out)
-    assert np.array_equal(mask, load_mask(load_setup("quickstart", TINY)))
+    assert np.array_equal(mask, load_mask(load_setup("quickstart", tiny_changes)))
     localizer = Localizer(out)
     frames = np.random.default_rng(0).uniform(20, 200, (2, 30, 26)).astype(np.float32)
     normalized = (frames - setup.normalization.subtract) / setup.normalization.divide
     np.testing.assert_allclose(localizer.volume(frames), model(normalized).numpy(), atol=1e-3)
 
-    again = run(command(repository, "--out", out))
+    again = run([*command, "--out", str(out)])
     assert again.returncode == 2
     assert again.stderr == f"error: {out} exists; choose another name or add --overwrite\n"
 
 
-def test_ctrl_c_exports_and_evaluates_what_was_learned(repository, tmp_path):
+def test_ctrl_c_exports_and_evaluates_what_was_learned(command, tmp_path):
     out = tmp_path / "run"
-    line = command(repository, "--out", out, "--set", "learning.epochs=1000", "--set", "learning.schedule=cosine")
+    line = [*command, "--out", str(out), "--set", "learning.epochs=1000", "--set", "learning.schedule=cosine"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 180
     while not (out / "history.csv").exists():
@@ -93,15 +81,15 @@ def test_ctrl_c_exports_and_evaluates_what_was_learned(repository, tmp_path):
     assert 1 <= len(pd.read_csv(out / "history.csv")) < 1000
 
 
-def test_a_loss_that_is_not_finite_from_the_start_leaves_nothing(tmp_path):
-    setup = load_setup("quickstart", [*TINY, "learning.learning_rate=1e30"])
+def test_a_loss_that_is_not_finite_from_the_start_leaves_nothing(tiny_changes, tmp_path):
+    setup = load_setup("quickstart", [*tiny_changes, "learning.learning_rate=1e30"])
     with pytest.raises(InputError, match=r"loss is .* in epoch 1; nothing was learned: lower learning.learning_rate"):
-        train(setup, tmp_path / "run", show_progress=False)
+        train(setup, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
-def test_mistakes_leave_nothing_behind(tmp_path):
-    setup = load_setup("quickstart", TINY)
+def test_mistakes_leave_nothing_behind(tiny_changes, tmp_path):
+    setup = load_setup("quickstart", tiny_changes)
     for changes, message in (
         ({"mask.source": "absent.npy"}, "mask file not found"),
         ({"training_set.folder": str(tmp_path / "absent")}, "absent"),
@@ -116,8 +104,8 @@ def test_mistakes_leave_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_overwriting_spares_other_folders(tmp_path):
-    setup = load_setup("quickstart", TINY)
+def test_overwriting_spares_other_folders(tiny_changes, tmp_path):
+    setup = load_setup("quickstart", tiny_changes)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").touch()
     (tmp_path / "thesis" / "setup.yaml").touch()

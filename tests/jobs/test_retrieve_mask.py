@@ -1,9 +1,7 @@
-"""tools/retrieve_mask.py: its outputs on a synthetic bead, its use on the real one, its refusals."""
+"""`ds3d retrieve-mask`: its outputs on a synthetic bead, its use on the real one, its refusals."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +39,11 @@ def test_outputs_reproduce_the_stack(beads, tmp_path: Path) -> None:
     stack, nfp, setup = beads
     plain = setup.replace({"optics.model": "scalar", "mask.source": "flat"})
     out = tmp_path / "retrieved"
-    fitted, result = retrieve_mask(
-        stack, nfp, plain, out, model="vectorial", polarization="auto", leave_out_every=4, max_steps=120
+    done = retrieve_mask(
+        stack, nfp, plain, out, optical_model="vectorial", polarization="auto", leave_out_every=4, max_steps=120
     )
+    fitted, result = done.setup, done.result
+    assert f"{out}: vectorial, polarization y; mean correlation " in done.summary()
     assert fitted.optics.polarization == "y"
     assert np.flatnonzero(~result.fitted).tolist() == [3, 7, 11]
     assert {path.name for path in out.iterdir() if path.name != ".ds3d.json"} == {
@@ -76,13 +76,13 @@ def test_outputs_reproduce_the_stack(beads, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "vector"}, "scalar, vectorial"),
-        ({"polarization": "x"}, "add --model vectorial"),
-        ({"model": "vectorial", "polarization": "z"}, "x, y, none, auto"),
-        ({"likelihood": "laplace"}, "gaussian, poisson"),
+        ({"optical_model": "vector"}, "expected scalar or vectorial"),
+        ({"polarization": "x"}, "set optical_model to vectorial"),
+        ({"optical_model": "vectorial", "polarization": "z"}, "x, y, none or auto"),
+        ({"likelihood": "laplace"}, "gaussian or poisson"),
         ({"leave_out_every": 1}, "2 or more"),
-        ({"gain": 0.0}, "--gain"),
-        ({"max_steps": 1}, "--steps"),
+        ({"gain": 0.0}, "gain 0"),
+        ({"max_steps": 1}, "max_steps 1"),
     ],
 )
 def test_wrong_options_are_refused(beads, tmp_path: Path, options: dict, message: str) -> None:
@@ -92,12 +92,11 @@ def test_wrong_options_are_refused(beads, tmp_path: Path, options: dict, message
     assert not (tmp_path / "out").exists()
 
 
-def test_command_line_refuses_in_one_line(beads, tmp_path: Path, repository: Path) -> None:
+def test_command_line_refuses_in_one_line(beads, tmp_path: Path, ds3d) -> None:
     stack, _, _ = beads
     (tmp_path / "nfp.csv").write_text("nfp_um\n0\n1\n")
-    command = [sys.executable, repository / "tools" / "retrieve_mask.py", "--beads", stack]
-    command += ["--nfp", tmp_path / "nfp.csv", "--setup", "quickstart", "--out", tmp_path / "out"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=repository, check=False)
+    files = ["--beads", stack, "--nfp", tmp_path / "nfp.csv", "--out", tmp_path / "out"]
+    done = ds3d("retrieve-mask", *files, "--setup", "quickstart")
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert done.returncode == 2
     assert len(lines) == 1 and "13 slices but" in lines[0]
@@ -108,8 +107,8 @@ def test_the_real_bead_in_a_short_fit(data, tmp_path: Path) -> None:
     optics = {"wavelength_um": 0.605, "camera_pixel_um": 16.0, "slm_pixel_um": 20.0, "focal_length_um": 1.5e5}
     setup = Setup.create({"mask": {"size_px": 219}, "optics": optics})
     folder = data / "beads"
-    _, result = retrieve_mask(
+    result = retrieve_mask(
         folder / "tetrapod_bead.tif", folder / "tetrapod_bead_nfp.csv", setup, tmp_path / "real",
-        bead_height_um=0.023, leave_out_every=4, skip=range(0, 37, 2), max_steps=120,
-    )  # fmt: skip
+        bead_height_um=0.023, leave_out_every=4, skip=tuple(range(1, 38, 2)), max_steps=120,
+    ).result  # fmt: skip
     assert result.correlation[~result.fitted].mean() > 0.93

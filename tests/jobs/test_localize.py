@@ -1,4 +1,4 @@
-"""tools/localize.py as a user runs it: tables known by hand, interruptions, and one line for every mistake."""
+"""`ds3d localize`: tables known by hand, interruptions, and one line for every mistake."""
 
 from __future__ import annotations
 
@@ -43,21 +43,20 @@ def stack(tmp_path):
     return tmp_path / "stack.tif", rows
 
 
-def command(repository, *arguments, **options):
-    line = [sys.executable, str(repository / "tools" / "localize.py"), *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False, **options)
+# A process of its own: for signals, and where the environment at its start matters.
+COMMAND = [sys.executable, "-m", "ds3d_tf", "localize"]
 
 
-def test_the_command(repository, model_folder, stack, tmp_path):
+def test_the_command(ds3d, model_folder, stack, tmp_path):
     path, rows = stack
     out = tmp_path / "out" / "table.csv"
-    done = command(repository, "--model", model_folder, "--frames", path, "--out", out)
+    done = ds3d("localize", "--model", model_folder, "--frames", path, "--out", out)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(read_table(out), rows, atol=1e-3)
     assert [entry.name for entry in out.parent.iterdir()] == ["table.csv"]
     for part in ("40/40", "frames/s", "localizations in 40 frames", "median confidence"):
         assert part in done.stderr
-    again = command(repository, "--model", model_folder, "--frames", path, "--out", out)
+    again = ds3d("localize", "--model", model_folder, "--frames", path, "--out", out)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
     assert "Traceback" not in again.stderr
 
@@ -106,7 +105,7 @@ def test_other_formats(model_folder, stack, tmp_path, ending):
 
 
 def test_figures(model_folder, tmp_path):
-    """Of the first frames of a recording; of a single frame also the scatter and the frame made again."""
+    """Of the first frames of a recording; of a single frame also the scatter and the regenerated frame."""
     frames, _ = recording(5)
     tifffile.imwrite(tmp_path / "many.tif", frames)
     tifffile.imwrite(tmp_path / "one.tif", frames[0])
@@ -117,7 +116,7 @@ def test_figures(model_folder, tmp_path):
     for path in many.figures + one.figures:
         assert path.read_bytes()[:4] == b"\x89PNG"
     (tmp_path / "one_plots" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds more than figures"):
+    with pytest.raises(InputError, match="did not write"):
         localize(model_folder, tmp_path / "one.tif", tmp_path / "one.csv", plots=True, overwrite=True)
 
 
@@ -174,12 +173,12 @@ def test_memory_does_not_grow_with_the_recording(model_folder, tmp_path, monkeyp
     assert pages[5000] == pytest.approx(pages[500], rel=0.05)
 
 
-def test_killed_processes_leave_a_table_that_is_gone_on_with(repository, model_folder, tmp_path):
+def test_killed_processes_leave_a_table_that_is_gone_on_with(model_folder, tmp_path):
     """kill -9 at several moments; the table in the end is an undisturbed run's."""
     frames, rows = recording(1200, seed=1)
     tifffile.imwrite(tmp_path / "long.tif", frames)
     arguments = ["--model", model_folder, "--frames", tmp_path / "long.tif", "--out", tmp_path / "a.csv", "--batch", 1]
-    line = [sys.executable, str(repository / "tools" / "localize.py"), *map(str, arguments)]
+    line = [*COMMAND, *map(str, arguments)]
     quick = {**os.environ, "DS3D_SECONDS_BETWEEN_CHUNKS": "0.05"}
     state = tmp_path / "a.partial.json"
     done = []
@@ -197,18 +196,18 @@ def test_killed_processes_leave_a_table_that_is_gone_on_with(repository, model_f
         done.append(json.loads(state.read_text())["next_frame"])
         assert not (tmp_path / "a.csv").exists()
     assert done == sorted(set(done)) and done[-1] < 1200
-    last = command(repository, *arguments, env=quick)
+    last = subprocess.run(line, capture_output=True, text=True, check=False, env=quick)
     assert last.returncode == 0, last.stderr
     assert f"going on at frame {done[-1] + 1} of 1200" in last.stderr
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), rows, atol=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "long.tif"]
 
 
-def test_ctrl_c_keeps_what_was_done(repository, model_folder, tmp_path):
+def test_ctrl_c_keeps_what_was_done(model_folder, tmp_path):
     frames, rows = recording(1200, seed=1)
     tifffile.imwrite(tmp_path / "long.tif", frames)
     arguments = ["--model", model_folder, "--frames", tmp_path / "long.tif", "--out", tmp_path / "a.csv", "--batch", 1]
-    line = [sys.executable, str(repository / "tools" / "localize.py"), *map(str, arguments)]
+    line = [*COMMAND, *map(str, arguments)]
     quick = {**os.environ, "DS3D_SECONDS_BETWEEN_CHUNKS": "0.05"}
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=quick)
     deadline = time.monotonic() + 120
@@ -289,11 +288,11 @@ MISTAKES = {
         "threshold -1",
     ),
     "radius": (plain, {"radius_voxels": 0}, "radius_voxels 0"),
-    "batch": (plain, {"batch_size": 0}, "--batch 0"),
-    "precision": (plain, {"precision": "float16"}, "--precision float16: expected float32 or bfloat16"),
+    "batch": (plain, {"batch_size": 0}, "batch_size 0"),
+    "precision": (plain, {"precision": "float16"}, "precision float16: expected float32 or bfloat16"),
     "no bfloat16": (plain, {"precision": "bfloat16"}, "exported with float32 only"),
-    "negative memory": (plain, {"memory_gb": -1.0}, "--memory -1"),
-    "too little memory": (plain, {"memory_gb": 0.7}, "--memory 0.7: too little"),
+    "negative memory": (plain, {"memory_gb": -1.0}, "memory_gb -1"),
+    "too little memory": (plain, {"memory_gb": 0.7}, "memory_gb 0.7: too little"),
     "ending": (plain, {"out": "a.xlsx"}, "name ends in"),
     "unwritable": (
         lambda folder: (plain(folder), (folder / "file").write_text("")),
@@ -328,10 +327,10 @@ def test_a_table_that_another_process_writes(model_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "f.tif"]
 
 
-def test_a_mistake_is_one_line_even_when_the_bar_has_begun(repository, model_folder, tmp_path):
+def test_a_mistake_is_one_line_even_when_the_bar_has_begun(ds3d, model_folder, tmp_path):
     with_nan(tmp_path)
     arguments = ["--model", model_folder, "--frames", tmp_path / "f.tif", "--out", tmp_path / "a.csv", "--batch", 1]
-    done = command(repository, *arguments)
+    done = ds3d("localize", *arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "page 2" in done.stderr
     assert not list(tmp_path.glob("a.*"))

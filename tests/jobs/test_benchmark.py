@@ -1,16 +1,13 @@
-"""tools/benchmark.py in small: every part, its table and its JSON."""
+"""`ds3d benchmark` in small: every part, its table and its JSON."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ds3d_tf.benchmark.loss import plain_loss
+from ds3d_tf.benchmark.plain_loss import plain_loss
 from ds3d_tf.benchmark.sections import network_gflop
-from ds3d_tf.benchmark.timing import Sizes
 from ds3d_tf.common import InputError
 from ds3d_tf.jobs.benchmark import PARTS, benchmark
 from ds3d_tf.model.labels import label_volume
@@ -18,18 +15,13 @@ from ds3d_tf.model.loss import VolumeLoss
 from ds3d_tf.setup import load_setup
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
-SMALL = Sizes(frame_px=12, peaks_frame_px=(12, 12), examples=8, repeats=1)
+SMALL = {"frame_px": 12, "peaks_frame_px": (12, 12), "examples": 8, "repeats": 1}
 
 
-def test_the_command_measures_every_part(repository, tmp_path):
+def test_the_command_measures_every_part(ds3d, tmp_path):
     arguments = "all --setup quickstart --size 12 --peaks-size 12 12 --examples 8 --repeats 1"
     changes = ["--set", "volume.depth_voxels=5", "--set", "learning.filters=4"]
-    done = subprocess.run(
-        [sys.executable, repository / "tools/benchmark.py", *arguments.split(), *changes, "--out", tmp_path / "b.json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ds3d("benchmark", *arguments.split(), *changes, "--out", tmp_path / "b.json")
     assert done.returncode == 0, done.stderr
     assert "times faster than plain" in done.stdout and "peaks of 12×12" in done.stdout
     result = json.loads((tmp_path / "b.json").read_text())
@@ -59,11 +51,11 @@ def test_the_networks_work_is_counted():
 def test_mistakes(tmp_path):
     setup = load_setup("quickstart")
     with pytest.raises(InputError, match="speed: no such part; expected simulate, loss, train, localize, peaks or all"):
-        benchmark(["speed"], setup, sizes=SMALL)
+        benchmark(["speed"], setup, **SMALL)
     (tmp_path / "b.json").write_text("old")
     with pytest.raises(InputError, match="exists"):
-        benchmark(["peaks"], setup, sizes=SMALL, out=tmp_path / "b.json")
+        benchmark(["peaks"], setup, **SMALL, out=tmp_path / "b.json")
     with pytest.raises(InputError, match="expected 1 or more"):
-        benchmark(["peaks"], setup, sizes=Sizes(repeats=0))
+        benchmark(["peaks"], setup, repeats=0)
     with pytest.raises(InputError, match="no such model folder"):
-        benchmark(["localize"], setup, sizes=SMALL, model=tmp_path / "none")
+        benchmark(["localize"], setup, **SMALL, model=tmp_path / "none")

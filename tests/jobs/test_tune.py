@@ -1,4 +1,4 @@
-"""The job of tools/tune.py, with trials that only pretend to train, and once as a user runs it."""
+"""The job of `ds3d tune`, with trials that only pretend to train, and once as a user runs it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,6 @@ SPACE = {
     "learning.scaling_factor": {"values": [400, 800]},
     "emitters.count_range": {"values": [[1, 7], [1, 15]]},
 }
-TINY = [
-    "volume.height_px=20",
-    "volume.width_px=20",
-    "volume.margin_px=4",
-    "volume.depth_voxels=5",
-    "learning.filters=4",
-    "learning.batch_size=4",
-    "training_set.training_count=16",
-    "training_set.validation_count=8",
-]
 
 
 def toy(base, folder, values, **options) -> dict[str, float]:
@@ -62,6 +52,17 @@ def test_table_figure_and_best_setup(space, tmp_path):
     best = table.loc[table.matched_jaccard.idxmax()]
     assert tuned.best["trial"] == best.trial
     assert f"trial {best.trial}, matched Jaccard index {best.matched_jaccard:.4g}" in tuned.summary()
+    lines = tuned.summary().splitlines()
+    assert lines[0].split() == [
+        "trial",
+        "learning_rate",
+        "scaling_factor",
+        "count_range",
+        "matched_jaccard",
+        "seconds",
+        "status",
+    ]
+    assert [line.split()[0] for line in lines[1:6]] == list("01234") and lines[1].endswith("completed")
     found = load_setup(tuned.folder / "best.yaml")
     changed = {"learning.learning_rate", "learning.scaling_factor", "learning.peak_threshold", "emitters.count_range"}
     scale = found.learning.scaling_factor
@@ -85,7 +86,7 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
         ({}, {"method": "hyperband"}, "method was random and is hyperband"),
         ({}, {"seed": 1}, "seed was 0 and is 1"),
         ({}, {"epochs": 3}, "epochs was 15 and is 3"),
-        ({}, {"trials": 1}, "--trials 1: the search in .* has 2; it can only get longer"),
+        ({}, {"trials": 1}, "trials 1: the search in .* has 2; it can only get longer"),
     ):
         with pytest.raises(InputError, match=message):
             tune(base.replace(changes), space, tmp_path / "out", **{"trials": 2, **options})
@@ -99,18 +100,18 @@ def test_another_search_is_refused_with_the_difference(space, tmp_path):
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
-        ({"method": "genetic"}, {}, "--method genetic: expected random, bayesian, hyperband"),
-        ({"objective": "accuracy"}, {}, "--objective accuracy: expected matched_jaccard or val_loss"),
+        ({"method": "genetic"}, {}, "method genetic: expected random, bayesian or hyperband"),
+        ({"objective": "accuracy"}, {}, "objective accuracy: expected matched_jaccard or val_loss"),
         ({"objective": "val_loss"}, {}, "differ in learning.scaling_factor have losses that cannot be compared"),
-        ({"trials": 0}, {}, "--trials 0"),
-        ({"workers": -1}, {}, "--workers -1"),
+        ({"trials": 0}, {}, "trials 0"),
+        ({"workers": -1}, {}, "workers -1"),
         ({}, {"IP": "127.0.0.1"}, "KERASTUNER_TUNER_ID is not set"),
         ({}, {"TUNER_ID": "chief", "IP": "127.0.0.1"}, "KERASTUNER_ORACLE_PORT is not set"),
         ({}, {"TUNER_ID": "chief", "IP": "127.0.0.1", "PORT": "http"}, "'http'; expected a port number"),
         ({}, {"TUNER_ID": "chief", "IP": "192.0.2.1", "PORT": "8000"}, "the chief cannot listen at 192.0.2.1:8000"),
-        ({"workers": 2}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "--workers starts its own chief"),
-        ({"overwrite": True}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "--overwrite is for the chief"),
-        ({}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "no chief has begun a search here"),
+        ({"workers": 2}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "workers starts its own chief"),
+        ({"overwrite": True}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "overwrite is for the chief"),
+        ({}, {"TUNER_ID": "a", "IP": "127.0.0.1", "PORT": "1"}, "no chief has started a search here"),
     ],
 )
 def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, message):
@@ -143,11 +144,10 @@ def test_a_search_without_a_result(space, tmp_path, monkeypatch):
     assert not (tuned.folder / "best.yaml").exists()
 
 
-@pytest.mark.skipif("DS3D_HEAVY" not in os.environ, reason="trains six networks; set DS3D_HEAVY=1")
-def test_the_command_with_two_workers_one_of_which_is_killed(repository, tmp_path):
+@pytest.mark.slow
+def test_the_command_with_two_workers_one_of_which_is_killed(tiny_options, tmp_path):
     (tmp_path / "space.yaml").write_text(json.dumps(SPACE))
-    changes = [word for change in TINY for word in ("--set", change)]
-    line = [sys.executable, str(repository / "tools" / "tune.py"), "--setup", "quickstart", *changes]
+    line = [sys.executable, "-m", "ds3d_tf", "tune", *tiny_options]
     line += ["--space", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "out"), "--trials", "6", "--epochs", "1"]
     process = subprocess.Popen([*line, "--workers", "2"], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 1200

@@ -20,23 +20,14 @@ from ds3d_tf.training.callbacks.checkpoint import read_checkpoint
 
 # Every step writes a checkpoint, so that a kill can fall anywhere between two.
 ENVIRONMENT = {**os.environ, "DS3D_SECONDS_BETWEEN_CHECKPOINTS": "0"}
-TINY = [
-    "volume.height_px=20",
-    "volume.width_px=20",
-    "volume.margin_px=4",
-    "volume.depth_voxels=5",
-    "learning.filters=4",
-    "learning.batch_size=4",
-    "training_set.validation_count=8",
-    "training_set.training_count=16",
-]
-CHANGES = [*TINY, "learning.epochs=6", "training_set.training_count=32", "learning.learning_rate=0.01"]
+CHANGES = ("learning.epochs=6", "training_set.training_count=32", "learning.learning_rate=0.01")
 
 
-def line(repository, out, *options) -> list[str]:
+@pytest.fixture
+def command(tiny_options) -> list[str]:
+    """The command line of a deterministic run of six epochs, in a process of its own."""
     changes = [word for change in CHANGES for word in ("--set", change)]
-    tool = str(repository / "tools" / "train.py")
-    return [sys.executable, tool, "--setup", "quickstart", *changes, "--out", str(out), "--deterministic", *options]
+    return [sys.executable, "-m", "ds3d_tf", "train", *tiny_options, *changes, "--deterministic"]
 
 
 def kill_after(command: list[str], checkpoint, steps: int, delay_s: float) -> None:
@@ -58,16 +49,15 @@ def kill_after(command: list[str], checkpoint, steps: int, delay_s: float) -> No
     process.wait()
 
 
-def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(repository, tmp_path) -> None:
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(command, tmp_path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(line(repository, whole), env=ENVIRONMENT, check=True, capture_output=True)
-    rng = np.random.default_rng(5)
-    kill_after(line(repository, broken), broken / "checkpoint.npz", 3, rng.uniform(0, 0.1))
+    subprocess.run([*command, "--out", str(whole)], env=ENVIRONMENT, check=True, capture_output=True)
+    rng, again = np.random.default_rng(5), [*command, "--out", str(broken)]
+    kill_after(again, broken / "checkpoint.npz", 3, rng.uniform(0, 0.1))
     for _ in range(2):
         steps = int(rng.integers(2, 14))
-        command = line(repository, broken, "--resume")
-        kill_after(command, broken / "checkpoint.npz", steps, rng.uniform(0, 0.1))
-    subprocess.run(line(repository, broken, "--resume"), env=ENVIRONMENT, check=True, capture_output=True)
+        kill_after([*again, "--resume"], broken / "checkpoint.npz", steps, rng.uniform(0, 0.1))
+    subprocess.run([*again, "--resume"], env=ENVIRONMENT, check=True, capture_output=True)
 
     one, other = read_checkpoint(whole / "checkpoint.npz"), read_checkpoint(broken / "checkpoint.npz")
     assert (one.epoch, one.step) == (other.epoch, other.step) == (6, 0)
@@ -83,17 +73,17 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(repository, tm
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tiny_changes, tmp_path_factory):
     """A finished run of one epoch."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    setup = load_setup("quickstart", [*TINY, "learning.epochs=1", "learning.schedule=plateau"])
-    train(setup, out, show_progress=False)
+    setup = load_setup("quickstart", [*tiny_changes, "learning.epochs=1", "learning.schedule=plateau"])
+    train(setup, out)
     return setup, out
 
 
 def test_a_run_can_be_made_longer(finished) -> None:
     setup, out = finished
-    run = train(setup.replace({"learning.epochs": 2}), out, resume=True, show_progress=False)
+    run = train(setup.replace({"learning.epochs": 2}), out, resume=True)
     assert run.epochs == 2
     assert list(pd.read_csv(out / "history.csv").epoch) == [1, 2]
 
@@ -112,5 +102,5 @@ def test_nothing_to_resume_and_damaged_checkpoints_are_told(finished, tmp_path) 
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 half of it")
     with pytest.raises(InputError, match="damaged"):
         train(setup, tmp_path, resume=True)
-    with pytest.raises(InputError, match="--setup is missing"):
+    with pytest.raises(InputError, match="setup is missing"):
         train(None, tmp_path / "new")

@@ -1,9 +1,6 @@
-"""tools/import_weights.py as a user runs it: published weights, and one line for every mistake."""
+"""`ds3d import-weights`: published weights, and one line for every mistake."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,11 +14,10 @@ from ds3d_tf.setup import load_setup
 pytest.importorskip("torch", reason="the extra [torch] is not installed")
 
 
-def test_demo3_by_command(repository, data, tmp_path):
+def test_demo3_by_command(ds3d, data, tmp_path):
     out = tmp_path / "model"
-    tool, weights = repository / "tools" / "import_weights.py", data / "weights" / "tetrapod_telomere_demo3.pkl"
-    line = [sys.executable, str(tool), str(weights), "--setup", "demo3", "--out", str(out)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    weights = data / "weights" / "tetrapod_telomere_demo3.pkl"
+    done = ds3d("import-weights", weights, "--setup", "demo3", "--out", out)
     assert done.returncode == 0, done.stderr
     for part in ("depth voxels: 81", "dilation: 16", "grid: pixel_area", "half_pixel_shifted: bias x +5", "nm"):
         assert part in done.stderr
@@ -66,10 +62,10 @@ def test_mistakes_give_one_line_and_leave_nothing(data, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     demo1, demo3 = load_setup("demo1"), load_setup("demo3")
     for file, setup, options, message in (
-        (weights, demo1, {}, r"81 depth voxels but setup demo1 has 121; .* add --depth 81"),
-        (weights, demo3, {"depth_voxels": 80}, "81 depth voxels but --depth 80"),
-        (weights, demo3, {"max_dilation": 8}, "--dilation 8: expected 16 or 4"),
-        (weights, demo3, {"grid": "pixel"}, "--grid pixel: expected pixel_area or half_pixel_shifted"),
+        (weights, demo1, {}, r"81 depth voxels but setup demo1 has 121; .* set depth_voxels 81"),
+        (weights, demo3, {"depth_voxels": 80}, "81 depth voxels but depth_voxels 80"),
+        (weights, demo3, {"max_dilation": 8}, "max_dilation 8: expected 16 or 4"),
+        (weights, demo3, {"grid": "pixel"}, "grid pixel: expected pixel_area or half_pixel_shifted"),
         (tmp_path / "truncated.pkl", demo3, {}, "truncated"),
         (tmp_path / "absent.pkl", demo3, {}, "no such file"),
     ):
