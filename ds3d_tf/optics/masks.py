@@ -126,9 +126,7 @@ def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
         return path
     folders = ", ".join(str(folder.absolute()) for folder in _search_folders(base_folder))
     where = source if Path(source).expanduser().is_absolute() else f"{source} (looked in {folders})"
-    raise InputError(
-        f"mask file not found: {where}; give its path in mask.source or its folder in $DS3D_MASKS"
-    )
+    raise InputError(f"mask file not found: {where}; give its path in mask.source or its folder in $DS3D_MASKS")
 
 
 def _found(source: str, base_folder: str | Path | None) -> Path | None:

@@ -32,6 +32,14 @@ class LocalizeOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    refine: Annotated[
+        bool,
+        Option(
+            "--refine/--no-refine",
+            "Fit all emitters of a frame jointly: better positions, photons, uncertainties, missed emitters found.",
+            DETECTION,
+        ),
+    ] = False
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
     memory_gb: MemoryGB = DEFAULT_MEMORY_GB

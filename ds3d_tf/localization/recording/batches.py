@@ -11,7 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import quiet_tensorflow
@@ -26,6 +28,16 @@ _MOST_BATCHES_A_CHUNK = 32
 _SECONDS_FOR_WORKERS = 60
 
 
+class Refine(Protocol):
+    """What may be done to the localizations of some frames before they are written."""
+
+    def __call__(self, frames: np.ndarray, found: Localizations, mask_rad: np.ndarray) -> Localizations:
+        """Return better localizations of frames float32 ``[F, H, W]`` (counts), the first of which has number 1.
+
+        ``mask_rad`` is the model's phase mask, float64 ``[N, N]``, rad.
+        """
+
+
 @dataclass(frozen=True)
 class Work:
     """What a process must know to localize frames: a model, a recording and options; all of it can be sent."""
@@ -38,6 +50,7 @@ class Work:
     skip_damaged: bool
     memory_gb: float
     precision: str
+    refine: Refine | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +79,10 @@ def localized_here(
 
     for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
         rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
-        found = Localizations.from_rows(rows, source.shape, localizer.setup, batch.indices)
-        yield Finished(batch.first + batch.count, found, batch.damaged)
+        found = Localizations.from_rows(rows, source.shape, localizer.setup)
+        if work.refine is not None and batch.indices:
+            found = work.refine(batch.frames, found, localizer.mask_rad)
+        yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
 
 
 def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:
