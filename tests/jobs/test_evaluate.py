@@ -102,8 +102,8 @@ def test_fresh_frames_by_command(ds3d, exported, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"frames": "frames.tif"}, "frames needs truth"),
-        ({"truth": "truth.csv"}, "truth needs frames"),
+        ({"frames": "frames.tif"}, "frames also needs truth"),
+        ({"truth": "truth.csv"}, "truth also needs frames"),
         ({"count": 0}, "count 0"),
         ({"emitter_count": -1}, "emitter_count -1"),
         ({"tolerance_nm": 0.0}, "tolerance_nm 0"),
