@@ -126,7 +126,7 @@ def test_job_writes_figure_and_table(tmp_path) -> None:
     setup = load_setup("quickstart")
     out = tmp_path / "bound.png"
     told: list[tuple[str, int, int | None]] = []
-    done = crlb(setup, out, heights=5, compare=("flat",), progress=lambda *call: told.append(call))
+    done = crlb(setup, out, z_positions=5, compare=("flat",), progress=lambda *call: told.append(call))
     assert list(done.bounds_nm) == ["astigmatic", "flat"] and told == [("bounds", n, 2) for n in (0, 1, 2)]
     lateral, axial = done.bounds_nm["flat"]
     assert f"flat: lateral {lateral:.1f} nm, axial {axial:.1f} nm" in done.summary() and lateral > 0 < axial

@@ -60,7 +60,7 @@ class Finished:
     Attributes:
         next_frame: index of the first frame after them.
         localizations: of these frames; None: nothing new yet.
-        damaged: what is wrong with each frame left out, by index.
+        damaged: what is wrong with each frame skipped, by index.
     """
 
     next_frame: int
@@ -73,7 +73,7 @@ def localized_here(
 ) -> Iterator[Finished]:
     """Yield the frames from ``start`` to ``stop`` (exclusive; None: all) batch by batch, in order.
 
-    Raises InputError at a damaged frame unless these are left out; the frames before it are yielded first.
+    Raises InputError at a damaged frame unless these are skipped; the frames before it are yielded first.
     """
     from ds3d_tf.localization.frames.read_ahead import read_ahead
 
@@ -88,7 +88,7 @@ def localized_here(
 def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:
     """Yield the frames from ``start`` to ``stop`` (exclusive) in order, chunk by chunk, localized by Dask workers.
 
-    Batches are those of a single process, so the results are, too. What a lost worker had begun is done again by
+    Batches are those of a single process, so the results are, too. What a lost worker had started is done again by
     another one.
 
     Args:
@@ -133,7 +133,7 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
 
 
 def check_dask(where: str) -> None:
-    """Raise InputError if ``where`` is no place for work, or Dask is not installed."""
+    """Raise InputError if ``where`` is not a place for work, or Dask is not installed."""
     _local_workers(where)
     try:
         import distributed  # noqa: F401
@@ -162,7 +162,7 @@ def _client(where: str) -> Iterator[Any]:
     check_dask(where)
     import distributed
 
-    # Lost workers are no news to a person whose job goes on without them.
+    # Lost workers are no news to a person whose job continues without them.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     workers = _local_workers(where)
     with contextlib.ExitStack() as stack:
@@ -212,7 +212,7 @@ def _load(work: Work) -> tuple[Any, Any]:
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import Localizer
 
-    # A model exported anew under the same name is another one.
+    # A model that was exported again under the same name is another one.
     key = work, model_file(work.model).stat().st_mtime
     if key not in _loaded:
         _loaded.clear()
