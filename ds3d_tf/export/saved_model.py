@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ds3d_tf.common.array_text import array_to_text
 from ds3d_tf.common.file_names import MASK_FILE, NETWORK_FACTS_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_folder
 from ds3d_tf.common.outputs import SAVED_MODEL_FILES, refuse_strangers
@@ -62,7 +63,11 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         "pixel_nm": 1000 * setup.optics.pixel_um,
         "z_min_nm": 1000 * setup.volume.z_min_um,
     }
-    facts = {"setup_yaml": own_setup.to_yaml(), "network_json": json.dumps(network, indent=1) + "\n"}
+    facts = {
+        "setup_yaml": own_setup.to_yaml(),
+        "network_json": json.dumps(network, indent=1) + "\n",
+        "mask_base64": array_to_text(np.asarray(mask_rad, np.float64)),
+    }
     module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
         tf.saved_model.save(

@@ -71,7 +71,7 @@ def localize(
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import Refiner
+    from ds3d_tf.refinement.refiner import make_refiner
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
@@ -82,6 +82,9 @@ def localize(
     localizer.tile_size(shape, batch_size, radius_voxels)
     if options.precision == "bfloat16" and not has_bfloat16_units():
         console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
+    refiner, why_not = make_refiner(options.refine, localizer.setup, localizer.mask_rad)
+    if why_not:
+        console.messages().print(why_not, soft_wrap=True)
     recording = str(Path(frames).expanduser().absolute())
     work = Work(
         str(localizer.path.absolute()),
@@ -92,7 +95,7 @@ def localize(
         options.skip_damaged,
         options.memory_gb,
         options.precision,
-        Refiner() if options.refine else None,
+        refiner,
     )
     identity = {
         "recording": recording,
@@ -102,10 +105,10 @@ def localize(
         "threshold": threshold,
         "radius": radius_voxels,
         **({} if options.precision == "float32" else {"precision": options.precision}),
-        **({"refined": True} if options.refine else {}),
+        **({"refined": True} if refiner else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-        columns = COLUMNS + (REFINED_COLUMNS if options.refine else ())
+        columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
         table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 

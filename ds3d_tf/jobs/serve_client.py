@@ -20,7 +20,7 @@ from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.localizations import Localizations
-from ds3d_tf.localization.recording.batches import Finished
+from ds3d_tf.localization.recording.batches import Finished, Refine
 from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
 from ds3d_tf.options import ServeClientOptions
 from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
@@ -73,6 +73,8 @@ def serve_client(
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.refinement.refiner import make_refiner
     from ds3d_tf.serving.client.remote_model import RemoteModel
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
@@ -84,6 +86,9 @@ def serve_client(
         remote = RemoteModel(connection, retries, model, options.version)
         remote.check_shape(shape, str(frames))
         threshold, radius_voxels = checked_options(remote.setup, options.threshold, options.radius_voxels)
+        refiner, why_not = make_refiner(options.refine, remote.setup, remote.mask_rad)
+        if why_not:
+            messages.print(why_not, soft_wrap=True)
         identity = {
             "recording": str(Path(frames).expanduser().absolute()),
             "number of frames": len(source),
@@ -91,10 +96,12 @@ def serve_client(
             "served model": remote.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,
+            **({"refined": True} if refiner else {}),
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-            table = GrowingTable(out, identity, overwrite=overwrite)
-            work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged)
+            columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
+            table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
+            work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
             finished = work.finished(source, table.next_frame)
             return fill_table(finished, source, table, remote.setup, out, progress=progress)
     finally:
@@ -113,10 +120,11 @@ class _Work:
         radius_voxels: int,
         in_flight: int,
         skip_damaged: bool,
+        refine: Refine | None,
     ) -> None:
         self._remote, self._retries = remote, retries
         self._threshold, self._radius_voxels = threshold, radius_voxels
-        self._in_flight, self._skip_damaged = in_flight, skip_damaged
+        self._in_flight, self._skip_damaged, self._refine = in_flight, skip_damaged, refine
 
     def finished(self, source: FrameSource, start: int) -> Iterator[Finished]:
         """Yield the frames from ``start`` batch by batch, in order; raises InputError as reading or the server does."""
@@ -140,9 +148,12 @@ class _Work:
                     first, answer = waiting.popleft()
                     yield from self._until_there(answer, at)
                     rows = answer.result() if answer is not None else []
-                    found = Localizations.from_rows(rows, source.shape, self._remote.setup, first.indices)
+                    found = Localizations.from_rows(rows, source.shape, self._remote.setup)
+                    mask_rad = self._remote.mask_rad
+                    if self._refine is not None and mask_rad is not None and first.indices:
+                        found = self._refine(first.frames, found, mask_rad)
                     at = first.first + first.count
-                    yield Finished(at, found, first.damaged)
+                    yield Finished(at, found.renumbered(first.indices), first.damaged)
                 if batch is None:
                     break
         finally:

@@ -65,6 +65,14 @@ class Localizations:
         return cls(frame, stacked[:, :3], stacked[:, 3], frame_shape, setup)
 
     @classmethod
+    def joined(cls, parts: Sequence[Localizations]) -> Localizations:
+        """Return the localizations of several parts of one recording, at least one, in their order."""
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in ("frame", "xyz_um", "confidence")
+        }
+        return cls(frame_shape=parts[0].frame_shape, setup=parts[0].setup, **columns)
+
+    @classmethod
     def from_dataframe(cls, table: pd.DataFrame, frame_shape: tuple[int, int], setup: Setup) -> Localizations:
         """Return the localizations of a table in nm; see :meth:`to_dataframe`.
 

@@ -33,10 +33,11 @@ SkipDamaged = Annotated[
     Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),
 ]
 RefineOption = Annotated[
-    bool,
+    bool | None,
     Option(
         "--refine/--no-refine",
-        "Fit all emitters of a frame jointly: better positions, photons, uncertainties, missed emitters found.",
+        "Fit all emitters of a frame jointly, which gives photons and uncertainties and finds missed emitters; "
+        "on if omitted and the model includes its mask.",
         DETECTION,
     ),
 ]

@@ -33,7 +33,7 @@ class LocalizeOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
-    refine: RefineOption = False
+    refine: RefineOption = None
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
     memory_gb: MemoryGB = DEFAULT_MEMORY_GB
@@ -81,7 +81,9 @@ class EvaluateOptions(Options):
         float,
         Option("--tolerance", "Maximum distance of a localization to its true emitter, nm.", DETECTION, "NM", above=0),
     ] = 100.0
-    refine: RefineOption = False
+    refine: Annotated[
+        bool, Option("--refine", "Refine the localizations, and compare them with the Cramér–Rao bound.", DETECTION)
+    ] = False
     batch_size: BatchSize = None
 
 
@@ -143,6 +145,7 @@ class ServeClientOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    refine: RefineOption = None
     in_flight: Annotated[int, Option("--in-flight", "Number of simultaneous requests.", _CONNECTION, least=1)] = 4
     timeout_s: Annotated[
         float, Option("--timeout", "Seconds before an unanswered request is retried.", _CONNECTION, "SECONDS", above=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -16,8 +17,15 @@ import pytest
 import tifffile
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.jobs.localize import localize
-from ds3d_tf.localization.tables.tables import read_table
+from ds3d_tf.evaluation.comparison import compare
+from ds3d_tf.evaluation.metrics import metrics
+from ds3d_tf.jobs.localize import localize as localize_job
+from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.localizer import Localizer
+from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, read_table
+
+# The network alone: its answers are known by hand.
+localize = functools.partial(localize_job, refine=False)
 
 SHAPE = (20, 26)
 
@@ -44,19 +52,19 @@ def stack(tmp_path):
 
 
 # A process of its own: for signals, and where the environment at its start matters.
-COMMAND = [sys.executable, "-m", "ds3d_tf", "localize"]
+COMMAND = [sys.executable, "-m", "ds3d_tf", "localize", "--no-refine"]
 
 
 def test_the_command(ds3d, model_folder, stack, tmp_path):
     path, rows = stack
     out = tmp_path / "out" / "table.csv"
-    done = ds3d("localize", "--model", model_folder, "--frames", path, "--out", out)
+    done = ds3d("localize", "--no-refine", "--model", model_folder, "--frames", path, "--out", out)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(read_table(out), rows, atol=1e-3)
     assert [entry.name for entry in out.parent.iterdir()] == ["table.csv"]
     for part in ("40/40", "frames/s", "localizations in 40 frames", "median confidence"):
         assert part in done.stderr
-    again = ds3d("localize", "--model", model_folder, "--frames", path, "--out", out)
+    again = ds3d("localize", "--no-refine", "--model", model_folder, "--frames", path, "--out", out)
     assert again.returncode == 2 and again.stderr.count("\n") == 1 and "--overwrite" in again.stderr
     assert "Traceback" not in again.stderr
 
@@ -330,7 +338,7 @@ def test_a_table_that_another_process_writes(model_folder, tmp_path):
 def test_a_mistake_is_one_line_even_when_the_bar_has_begun(ds3d, model_folder, tmp_path):
     with_nan(tmp_path)
     arguments = ["--model", model_folder, "--frames", tmp_path / "f.tif", "--out", tmp_path / "a.csv", "--batch", 1]
-    done = ds3d("localize", *arguments)
+    done = ds3d("localize", "--no-refine", *arguments)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "page 2" in done.stderr
     assert not list(tmp_path.glob("a.*"))
@@ -369,3 +377,38 @@ def test_a_frame_of_real_size_gives_the_reference_localizations(data, tmp_path):
     assert error.min(1).max() < 2e-3
     np.testing.assert_allclose(confidence[error.argmin(1)], reference[inside]["confidence"], atol=0.1)
     shutil.rmtree(tmp_path / "model")
+
+
+def test_the_shipped_model_is_refined_unless_it_is_told_not_to(tmp_path, repository):
+    """More of the true emitters, nearer to them, with photons; in batches of any size, and resumed, the same bytes."""
+    sample = repository / "exported_models" / "tetrapod_4um" / "1" / "sample"
+    frames = tifffile.imread(sample / "frames.tif")[:7]
+    tifffile.imwrite(tmp_path / "f.tif", frames, photometric="minisblack")
+    truth = pd.read_csv(sample / "truth.csv").query("frame <= 7")
+    setup = Localizer("tetrapod_4um").setup
+    score = {}
+    for name, options in {"refined": {}, "alone": {"refine": False}, "single": {"batch_size": 1}}.items():
+        localize_job("tetrapod_4um", tmp_path / "f.tif", tmp_path / f"{name}.csv", **options)
+        found = Localizations.read(tmp_path / f"{name}.csv", frames.shape[1:], setup)
+        matched = compare(
+            [truth[truth["frame"] == n][["x_um", "y_um", "z_um"]].to_numpy() for n in range(1, 8)],
+            [found.of_frame(n).xyz_um for n in range(1, 8)],
+        )
+        score[name] = metrics(matched)
+    assert score["refined"]["jaccard"] > score["alone"]["jaccard"] and score["refined"]["jaccard"] > 0.85
+    assert score["refined"]["rmse_lateral_nm"] < score["alone"]["rmse_lateral_nm"]
+    assert (tmp_path / "single.csv").read_bytes() == (tmp_path / "refined.csv").read_bytes()
+    table = read_table(tmp_path / "refined.csv")
+    assert list(table.columns[5:]) == list(REFINED_COLUMNS) and list(read_table(tmp_path / "alone.csv")) == list(
+        COLUMNS
+    )
+    assert (table["uncertainty_z [nm]"] > 0).all() and table["intensity [photon]"].between(500, 60000).all()
+
+
+def test_a_model_whose_mask_cannot_be_used_is_not_refined(model_folder, stack, tmp_path, capfd):
+    shutil.copytree(model_folder, tmp_path / "model")
+    np.save(tmp_path / "model" / "assets" / "mask.npy", np.zeros((3, 5)))
+    with pytest.raises(InputError, match="refine: "):
+        localize_job(tmp_path / "model", stack[0], tmp_path / "a.csv", refine=True)
+    localize_job(tmp_path / "model", stack[0], tmp_path / "a.csv")
+    assert "not refined: " in capfd.readouterr().err and list(read_table(tmp_path / "a.csv")) == list(COLUMNS)

@@ -1,5 +1,6 @@
 """`ds3d serve-client`: the table of `ds3d localize`, whatever happens to the server."""
 
+import functools
 import threading
 import time
 
@@ -8,8 +9,14 @@ import pytest
 import tifffile
 
 from ds3d_tf.common import InputError
-from ds3d_tf.jobs.localize import localize
-from ds3d_tf.jobs.serve_client import serve_client
+from ds3d_tf.export.saved_model import export_saved_model
+from ds3d_tf.jobs.localize import localize as localize_job
+from ds3d_tf.jobs.serve_client import serve_client as serve_client_job
+from ds3d_tf.model.files import load_model_folder
+
+# The network alone: its answers are known by hand.
+localize = functools.partial(localize_job, refine=False)
+serve_client = functools.partial(serve_client_job, refine=False)
 
 FRAMES, SHAPE = 500, (60, 61)
 
@@ -93,7 +100,7 @@ def test_the_command_over_rest(ds3d, server, recording, model_folder, tmp_path):
     local = localize(model_folder, short, tmp_path / "local.csv", threshold=80.0, radius_voxels=9, skip_damaged=True)
     where = ["--server", f"http://127.0.0.1:{server.rest}", "--model", "bright"]
     files = ["--frames", short, "--out", tmp_path / "remote.csv"]
-    done = ds3d("serve-client", *where, *files, "--threshold", 80, "--radius", 9, "--skip-damaged")
+    done = ds3d("serve-client", "--no-refine", *where, *files, "--threshold", 80, "--radius", 9, "--skip-damaged")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "remote.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
     assert f"{local.localizations} localizations in 12 frames" in done.stderr
@@ -120,3 +127,18 @@ def test_mistakes(server, recording, tmp_path, changes, expected):
         serve_client(**{**given, "out": tmp_path / given["out"]})
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_client_refines_what_the_server_finds(start_server, repository, tmp_path):
+    """The mask comes with the served model: the table is that of the refined local one, byte for byte."""
+    model = tmp_path / "model"
+    network, setup, mask_rad = load_model_folder(repository / "exported_models" / "tetrapod_4um")
+    export_saved_model(network, setup, mask_rad, model)
+    frames = tifffile.imread(repository / "exported_models" / "tetrapod_4um" / "1" / "sample" / "frames.tif")[:3]
+    tifffile.imwrite(tmp_path / "f.tif", frames, photometric="minisblack")
+    localize_job(model, tmp_path / "f.tif", tmp_path / "local.csv")
+    server = start_server(model)
+    for name, address in (("grpc", f"127.0.0.1:{server.grpc}"), ("rest", f"http://127.0.0.1:{server.rest}")):
+        serve_client_job(address, "bright", tmp_path / "f.tif", tmp_path / f"{name}.csv")
+        assert (tmp_path / f"{name}.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
+    assert "uncertainty_z [nm]" in (tmp_path / "local.csv").read_text().splitlines()[0]

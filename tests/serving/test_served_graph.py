@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from ds3d_tf.common.array_text import array_from_text
 from ds3d_tf.export.saved_model import export_saved_model
 from ds3d_tf.export.warmup import WARMUP_FILE
 from ds3d_tf.localization.peaks.tiles import PIXELS_A_STEP, frames_a_step
@@ -131,12 +132,14 @@ def test_a_frame_that_is_too_large_for_memory_is_localized_in_tiles(monkeypatch,
 def test_about_tells_the_setup(session_run, model_folder):
     told = session_run("about", ask=np.zeros(2, np.int32))
     assert {name: value.shape for name, value in told.items()} == dict.fromkeys(
-        ("setup_yaml", "network_json", "weights_sha256"), (2,)
+        ("setup_yaml", "network_json", "mask_base64", "weights_sha256"), (2,)
     )
     text = told["setup_yaml"][1].decode()
     assert text == (model_folder / "assets" / "setup.yaml").read_text()
     assert Setup.from_yaml(text).learning.peak_threshold == 120
     assert json.loads(told["network_json"][0])["reach_px"] == 3
+    mask_rad = array_from_text(told["mask_base64"][1], "about")
+    np.testing.assert_array_equal(mask_rad, np.load(model_folder / "assets" / "mask.npy"))
     assert told["weights_sha256"][0].decode() == hashlib.sha256(np.float32(10.0).tobytes()).hexdigest()
 
 

@@ -10,16 +10,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.machine import cores
 from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.localization.localizations import Localizations
 
 if TYPE_CHECKING:
+    from ds3d_tf.localization.frames.read_ahead import FrameBatch
     from ds3d_tf.localization.frames.source import FrameSource
     from ds3d_tf.localization.localizer import Localizer
 
@@ -77,12 +79,43 @@ def localized_here(
     """
     from ds3d_tf.localization.frames.read_ahead import read_ahead
 
-    for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
-        rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
-        found = Localizations.from_rows(rows, source.shape, localizer.setup)
-        if work.refine is not None and batch.indices:
-            found = work.refine(batch.frames, found, localizer.mask_rad)
-        yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
+    batches = read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged)
+    failure: InputError | None = None
+    while failure is None:
+        # Frames are refined side by side: as many as there are cores, even where batches are of one frame.
+        group: list[tuple[FrameBatch, Localizations]] = []
+        try:
+            while sum(len(batch.indices) for batch, _ in group) < (1 if work.refine is None else cores()):
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
+                group.append((batch, Localizations.from_rows(rows, source.shape, localizer.setup)))
+        except InputError as error:  # what was read before it comes first
+            failure = error
+        if not group:
+            break
+        for batch, found in _refined(group, work.refine, localizer.mask_rad):
+            yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
+    if failure is not None:
+        raise failure
+
+
+def _refined(
+    group: list[tuple[FrameBatch, Localizations]], refine: Refine | None, mask_rad: np.ndarray
+) -> Iterator[tuple[FrameBatch, Localizations]]:
+    """Yield batches with their localizations, refined all together if asked."""
+    frames = [frame for batch, _ in group for frame in batch.frames]
+    if refine is None or not frames:
+        yield from group
+        return
+    ends = np.cumsum([len(batch.indices) for batch, _ in group]).tolist()
+    spans = list(zip([0, *ends[:-1]], ends, strict=True))
+    numbered = [found.renumbered(range(*span)) for (_, found), span in zip(group, spans, strict=True)]
+    better = refine(np.stack(frames), Localizations.joined(numbered), mask_rad)
+    for (batch, _), (first, last) in zip(group, spans, strict=True):
+        own = better.where((better.frame > first) & (better.frame <= last))
+        yield batch, replace(own, frame=own.frame - first)
 
 
 def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:

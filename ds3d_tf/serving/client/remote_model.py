@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.array_text import array_from_text
 from ds3d_tf.common.errors import InputError, ServerError, argument
 from ds3d_tf.localization.peaks.tiles import frames_a_step
 from ds3d_tf.serving.client.connection import Retries
@@ -40,6 +41,8 @@ class RemoteModel:
         facts = {key: bytes(value[0]) for key, value in sorted(answer.items())}
         self.setup = Setup.from_yaml(facts["setup_yaml"].decode())
         self.receptive_radius_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
+        mask = facts.get("mask_base64")  # models that an earlier version exported have none
+        self.mask_rad = None if mask is None else array_from_text(mask, f"served model {name}: mask")
         self._fingerprint = hashlib.sha256(b"\0".join(facts.values())).hexdigest()
 
     def fingerprint(self) -> str:
