@@ -114,7 +114,12 @@ class ConditionOptions(Options):
     ] = None
     read_noise: Annotated[
         float | None,
-        Option("--read-noise", "Standard deviation, counts; the setup's mean if omitted.", _CONDITIONS, least=0),
+        Option(
+            "--read-noise",
+            "Standard deviation, counts (with a section `camera`: photoelectrons); the setup's mean if omitted.",
+            _CONDITIONS,
+            least=0,
+        ),
     ] = None
     blur_sigma_px: Annotated[
         float | None,

@@ -56,7 +56,7 @@ def refine(
     if not min_gain > 0:
         raise InputError(f"{argument('min_gain')}: expected more than 0, got {min_gain}")
     shape = (frames.shape[1], frames.shape[2])
-    noise = CameraNoise.from_setup(setup) if noise is None else noise
+    noise = CameraNoise.from_setup(setup, shape) if noise is None else noise
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
@@ -105,11 +105,11 @@ def _refine_frame(
     emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, scene.blur_px
     emitters = np.clip(emitters, *scene.limits())
     fit = explain(scene, emitters, empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
-    return _columns(scene, fit, index, proposed, noise.excess)
+    return _columns(scene, fit, index, proposed, noise.photons_per_unit)
 
 
-def _columns(scene: Scene, fit: Fit, index: int, proposed: np.ndarray, excess: float) -> dict[str, np.ndarray]:
-    """Return the columns of a frame's table; the fit's photoelectrons are divided by the excess of the noise."""
+def _columns(scene: Scene, fit: Fit, index: int, proposed: np.ndarray, photons: float) -> dict[str, np.ndarray]:
+    """Return the columns of a frame's table; a unit of the fit stands for so many ``photons``."""
     if not len(fit.emitters):
         return _nothing()
     xyz_um = fit.emitters[:, :3]
@@ -120,11 +120,11 @@ def _columns(scene: Scene, fit: Fit, index: int, proposed: np.ndarray, excess: f
         "frame": np.full(len(xyz_um), index + 1, np.int64),
         "xyz_um": xyz_um,
         "confidence": _confidence(xyz_um, proposed),
-        "photons": fit.emitters[:, PHOTONS] * excess,
-        "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * excess,
+        "photons": fit.emitters[:, PHOTONS] * photons,
+        "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * photons,
         "blur_px": fit.emitters[:, BLUR],
         "sigma_xyz_um": sigma[:, :3],
-        "sigma_photons": sigma[:, PHOTONS] * excess,
+        "sigma_photons": sigma[:, PHOTONS] * photons,
         "log_likelihood_gain": strengths(scene, fit),
         "reduced_chi2": window_chi2(scene, fit)[0],
     }

@@ -61,9 +61,8 @@ class Camera:
         maps = {name: _plane(name, array) for name, array in (maps or {}).items()}
         shapes = {name: array.shape for name, array in maps.items()}
         if len(set(shapes.values())) > 1:
-            raise InputError(
-                "camera: maps of different sizes: " + ", ".join(f"{n} {_size(s)}" for n, s in shapes.items())
-            )
+            listed = ", ".join(f"{name} {_size(shape)}" for name, shape in shapes.items())
+            raise InputError(f"camera: maps of different sizes: {listed}")
         named = maps.pop("bad_pixels", None)
         bad = None if named is None else np.isnan(named) | (named != 0)
         for name, array in maps.items():
@@ -72,6 +71,8 @@ class Camera:
             bad = outlying_pixels(maps)
         if bad is not None and bad.all():
             raise InputError("camera.bad_pixels: every pixel is bad; 0 marks the good ones")
+        for array in maps.values():
+            array[~np.isfinite(array)] = np.median(array[np.isfinite(array)])
         values = {name: maps.get(name, getattr(section, name)) for name in MAP_FIELDS}
         return cls(
             **values,
@@ -98,9 +99,23 @@ class Camera:
         return self.read_noise_electrons / self.em_gain
 
     @property
+    def efficiency(self) -> float:
+        """Share of the photons' information that survives detection and EM gain, no unit: QE over the excess."""
+        return self.quantum_efficiency / self.excess
+
+    @property
+    def read_noise_photons(self) -> float | np.ndarray:
+        """Read noise as photons: number or float64 ``[H, W]``; infinite in bad pixels.
+
+        A frame's Fisher information is ``efficiency · Σ (∂µ)² / (µ + read_noise_photons²)``, with µ in photons.
+        """
+        sigma = self.read_noise_photoelectrons / np.sqrt(self.excess * self.quantum_efficiency)
+        return sigma if self.bad is None else np.where(self.bad, np.inf, sigma)
+
+    @property
     def maps_shape(self) -> tuple[int, int] | None:
         """(H, W) of the maps, pixels; None: numbers only."""
-        arrays = [value for value in self._planes().values() if np.ndim(value) == 2]
+        arrays = [value for value in self._planes().values() if isinstance(value, np.ndarray)]
         return (arrays[0].shape[0], arrays[0].shape[1]) if arrays else None
 
     def _planes(self) -> dict[str, float | np.ndarray]:
@@ -125,8 +140,8 @@ class Camera:
         row, column = self.roi_origin_px
         if row + shape[0] > whole[0] or column + shape[1] > whole[1]:
             raise InputError(
-                f"camera.roi_origin_px: frames of {_size(shape)} pixels from row {row}, column {column} on reach beyond "
-                f"maps of {_size(whole)}"
+                f"camera.roi_origin_px: frames of {_size(shape)} pixels from row {row}, column {column} on reach "
+                f"beyond maps of {_size(whole)}"
             )
         return self.cropped(row, column, shape)
 
@@ -143,7 +158,7 @@ class Camera:
             name: float(np.median(value[good])) if isinstance(value, np.ndarray) else value
             for name, value in ((name, getattr(self, name)) for name in MAP_FIELDS)
         }
-        return replace(self, **numbers, bad=None, roi_origin_px=None)  # type: ignore[arg-type]
+        return replace(self, **numbers, bad=None, roi_origin_px=None)
 
     def photoelectrons(self, counts: ArrayLike) -> np.ndarray:
         """Return counts as photoelectrons: float64, of the shape of ``counts``.

@@ -14,6 +14,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.setup import sections
 from ds3d_tf.setup.camera_files import camera_maps, map_file, section_of, write_maps
+from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.setup.checks import check_combinations
 from ds3d_tf.setup.messages import describe_errors
 
@@ -206,4 +207,4 @@ def section_names() -> list[str]:
 def field_names(section: str) -> list[str]:
     """Return the names of a section's fields, whether or not a setup has it."""
     default = Setup.model_fields[section].default
-    return list((sections.CameraSection if default is None else type(default)).model_fields)
+    return list((CameraSection if default is None else type(default)).model_fields)
