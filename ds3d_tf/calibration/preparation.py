@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.frames.source import FrameSource, open_frames
 
 FEWEST_FRAMES = 10
@@ -90,10 +90,12 @@ def read_minimum(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
     """
     source = open_frames(path)
     if len(source) != 1:
-        raise InputError(f"--minimum {path}: {len(source)} planes; expected one, as minimum.tif of this command")
+        raise InputError(
+            f"{argument('minimum')} {path}: {len(source)} planes; expected one, as minimum.tif of this command"
+        )
     if source.shape != shape:
         expected, got = ("×".join(map(str, size)) for size in (shape, source.shape))
-        raise InputError(f"--minimum {path}: {got} pixels, but the recording has {expected}")
+        raise InputError(f"{argument('minimum')} {path}: {got} pixels, but the recording has {expected}")
     return source.read(0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ds3d_tf.cli.options import OUTPUT, Changes, Folder, Frames, Overwrite, SetupName, setup_of, show
+from ds3d_tf.cli.options import OUTPUT, Folder, Frames, Overrides, Overwrite, SetupName, setup_of, show
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.options import Option
@@ -21,7 +21,7 @@ def retrieve_mask(
     setup: SetupName,
     out: Folder,
     options: RetrieveMaskOptions,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Retrieve the phase mask from a bead's z-stack.
@@ -32,7 +32,7 @@ def retrieve_mask(
 
     with console.bars("steps") as progress:
         result = retrieve_mask(
-            beads, nfp, setup_of(setup, changes), out, options, overwrite=overwrite, progress=progress
+            beads, nfp, setup_of(setup, overrides), out, options, overwrite=overwrite, progress=progress
         )
     show(result)
 
@@ -57,7 +57,7 @@ def estimate_noise(
         str | None,
         Option("--setup", "Preset or YAML file with optics and mask; only the noise is estimated if omitted.", "Setup"),
     ] = None,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate baseline, background noise and the emitters' photons from a recording.
@@ -67,9 +67,9 @@ def estimate_noise(
     """
     from ds3d_tf.jobs.estimate_noise import estimate_noise
 
-    if changes and setup is None:
-        raise InputError(f"{argument('changes')} changes a setup; give one with {argument('setup')}")
-    chosen = None if setup is None else setup_of(setup, changes)
+    if overrides and setup is None:
+        raise InputError(f"{argument('overrides')} changes a setup; give one with {argument('setup')}")
+    chosen = None if setup is None else setup_of(setup, overrides)
     with console.bars("frames") as progress:
         result = estimate_noise(frames, out, options, setup=chosen, overwrite=overwrite, progress=progress)
     show(result)
@@ -79,7 +79,7 @@ def crlb(
     setup: SetupName,
     out: Annotated[Path, Option("--out", "PNG file to write; a CSV file of the same name gets the numbers.", OUTPUT)],
     options: CrlbOptions,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the Cramér–Rao bound of a mask: the best precision that a lone emitter allows, over z.
@@ -89,7 +89,7 @@ def crlb(
     from ds3d_tf.jobs.crlb import crlb
 
     with console.bars("masks") as progress:
-        result = crlb(setup_of(setup, changes), out, options, overwrite=overwrite, progress=progress)
+        result = crlb(setup_of(setup, overrides), out, options, overwrite=overwrite, progress=progress)
     show(result)
 
 
@@ -97,7 +97,7 @@ def design_mask(
     setup: SetupName,
     out: Folder,
     options: DesignMaskOptions,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Design the phase mask with the smallest mean Cramér–Rao bound over the setup's depth range.
@@ -108,7 +108,7 @@ def design_mask(
     from ds3d_tf.jobs.design_mask import design_mask
 
     with console.bars("iterations") as progress:
-        result = design_mask(setup_of(setup, changes), out, options, overwrite=overwrite, progress=progress)
+        result = design_mask(setup_of(setup, overrides), out, options, overwrite=overwrite, progress=progress)
     show(result)
 
 

@@ -9,9 +9,9 @@ import typer
 
 from ds3d_tf.cli.options import (
     OUTPUT,
-    Changes,
     Folder,
     MaybeSetupName,
+    Overrides,
     Overwrite,
     RunFolder,
     SetupName,
@@ -28,7 +28,7 @@ _START = "Start"
 
 
 def simulate(
-    setup: SetupName, out: Folder, options: SimulateOptions, changes: Changes = (), overwrite: Overwrite = False
+    setup: SetupName, out: Folder, options: SimulateOptions, overrides: Overrides = (), overwrite: Overwrite = False
 ) -> None:
     """Simulate frames with known emitters.
 
@@ -37,7 +37,7 @@ def simulate(
     from ds3d_tf.jobs.simulate import simulate
 
     with console.bars("frames") as progress:
-        result = simulate(setup_of(setup, changes), out, options, overwrite=overwrite, progress=progress)
+        result = simulate(setup_of(setup, overrides), out, options, overwrite=overwrite, progress=progress)
     show(result)
 
 
@@ -45,7 +45,7 @@ def train(
     out: RunFolder,
     options: TrainOptions,
     setup: MaybeSetupName = None,
-    changes: Changes = (),
+    overrides: Overrides = (),
     start: Annotated[
         Path | None, Option("--from", "Run or imported model to start from; its setup is the default.", _START)
     ] = None,
@@ -72,7 +72,7 @@ def train(
     from ds3d_tf.jobs.train import train
     from ds3d_tf.training.run_folder.run_setup import train_setup
 
-    chosen = train_setup(setup, changes, out, resume=options.resume, start=start, freeze=freeze, fresh=fresh)
+    chosen = train_setup(setup, overrides, out, resume=options.resume, start=start, freeze=freeze, fresh=fresh)
     with console.bars("frames") as progress:
         run = train(
             chosen,
@@ -93,7 +93,7 @@ def tune(
     space: Annotated[str, Option("--space", "Search space (quickstart, full) or YAML file.", "Setup")],
     out: Annotated[Path, Option("--out", "Search folder to write; a search that is there is resumed.", OUTPUT)],
     options: TuneOptions,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Search for better settings of the training.
@@ -104,7 +104,7 @@ def tune(
     from ds3d_tf.jobs.tune import tune
 
     with console.bars("frames") as progress:
-        tuned = tune(setup_of(setup, changes), space, out, options, overwrite=overwrite, progress=progress)
+        tuned = tune(setup_of(setup, overrides), space, out, options, overwrite=overwrite, progress=progress)
     if tuned is None:
         return
     show(tuned)
@@ -117,7 +117,7 @@ def learn_mask(
     out: RunFolder,
     options: LearnMaskOptions,
     setup: MaybeSetupName = None,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Learn a phase mask together with a small network, starting from the setup's own mask.
@@ -128,9 +128,9 @@ def learn_mask(
     """
     from ds3d_tf.jobs.learn_mask import learn_mask
 
-    if setup is None and changes:
-        raise InputError(f"{argument('changes')} changes a setup; give one with {argument('setup')}")
-    chosen = None if setup is None else setup_of(setup, changes)
+    if setup is None and overrides:
+        raise InputError(f"{argument('overrides')} changes a setup; give one with {argument('setup')}")
+    chosen = None if setup is None else setup_of(setup, overrides)
     with console.bars("frames") as progress:
         run = learn_mask(chosen, out, options, overwrite=overwrite, progress=progress)
     show(run)
@@ -142,7 +142,7 @@ def import_weights(
     setup: SetupName,
     out: Folder,
     options: ImportWeightsOptions,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Turn DeepSTORM3D's PyTorch weights into a model of this package.
@@ -152,7 +152,9 @@ def import_weights(
     from ds3d_tf.jobs.import_weights import import_weights
 
     with console.bars("frames") as progress:
-        result = import_weights(weights, setup_of(setup, changes), out, options, overwrite=overwrite, progress=progress)
+        result = import_weights(
+            weights, setup_of(setup, overrides), out, options, overwrite=overwrite, progress=progress
+        )
     show(result)
 
 

@@ -25,7 +25,7 @@ OUTPUT, MODEL, SETUP = "Output", "Model", "Setup"
 
 SetupName = Annotated[str, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
 MaybeSetupName = Annotated[str | None, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
-Changes = Annotated[
+Overrides = Annotated[
     tuple[str, ...],
     Option("--set", "Change one value of the setup; may be repeated.", SETUP, "SECTION.FIELD=VALUE"),
 ]
@@ -59,11 +59,11 @@ def show(result: Result) -> None:
     console.messages().print(result.summary(), soft_wrap=True, markup=False)
 
 
-def setup_of(name: str, changes: tuple[str, ...]) -> Setup:
+def setup_of(name: str, overrides: tuple[str, ...]) -> Setup:
     """Return the setup that ``--setup`` and ``--set`` ask for."""
     from ds3d_tf.setup import load_setup
 
-    return load_setup(name, changes)
+    return load_setup(name, overrides)
 
 
 @dataclass(frozen=True)

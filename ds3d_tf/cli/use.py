@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ds3d_tf.cli.options import OUTPUT, Changes, Folder, Frames, ModelName, Overwrite, SetupName, Table, setup_of, show
+from ds3d_tf.cli.options import (
+    OUTPUT,
+    Folder,
+    Frames,
+    ModelName,
+    Overrides,
+    Overwrite,
+    SetupName,
+    Table,
+    setup_of,
+    show,
+)
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
 from ds3d_tf.options import (
@@ -115,7 +126,7 @@ def benchmark(
     ] = (),
     setup: SetupName = "demo1",
     out: Annotated[Path | None, Option("--out", "JSON file to write.", OUTPUT)] = None,
-    changes: Changes = (),
+    overrides: Overrides = (),
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how fast the parts of the package are on this machine.
@@ -126,7 +137,7 @@ def benchmark(
     from ds3d_tf.jobs.benchmark import benchmark
 
     with console.bars("timings") as progress:
-        result = benchmark(parts, setup_of(setup, changes), options, out=out, overwrite=overwrite, progress=progress)
+        result = benchmark(parts, setup_of(setup, overrides), options, out=out, overwrite=overwrite, progress=progress)
     print(result.summary())
 
 

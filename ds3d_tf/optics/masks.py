@@ -126,9 +126,7 @@ def find_mask_file(source: str, base_folder: str | Path | None = None) -> Path:
         return path
     folders = ", ".join(str(folder.absolute()) for folder in _search_folders(base_folder))
     where = source if Path(source).expanduser().is_absolute() else f"{source} (looked in {folders})"
-    raise InputError(
-        f"mask file not found: {where}; give its path with --set mask.source=FILE or its folder in $DS3D_MASKS"
-    )
+    raise InputError(f"mask file not found: {where}; give its path in mask.source or its folder in $DS3D_MASKS")
 
 
 def _found(source: str, base_folder: str | Path | None) -> Path | None:
@@ -184,7 +182,7 @@ def _fitting(mask_rad: np.ndarray, name: str | Path, size_px: int) -> np.ndarray
     if mask_rad.shape[0] != size_px:
         raise InputError(
             f"mask {name} is {mask_rad.shape[0]}×{mask_rad.shape[1]} but mask.size_px is {size_px}; "
-            f"use --set mask.size_px={mask_rad.shape[0]} or another mask"
+            f"set mask.size_px to {mask_rad.shape[0]} or use another mask"
         )
     return mask_rad
 

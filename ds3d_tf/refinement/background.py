@@ -78,6 +78,17 @@ def spline_background(height_px: int, width_px: int, knot_distance_px: float = K
     )
 
 
+def no_background(height_px: int, width_px: int) -> SplineBackground:
+    """Return the B-splines of a frame whose background is not fitted: none."""
+    return SplineBackground(
+        np.zeros((0, height_px), np.float32),
+        np.zeros((0, width_px), np.float32),
+        np.zeros((0, 0)),
+        np.zeros((0, height_px), np.float32),
+        np.zeros((width_px, 0), np.float32),
+    )
+
+
 def _splines(size_px: int, knot_distance_px: float) -> np.ndarray:
     """Return uniform cubic B-splines at pixel centres: float64 ``[P, size]``."""
     intervals = max(round(size_px / knot_distance_px), 1)

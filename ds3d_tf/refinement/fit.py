@@ -89,7 +89,53 @@ def refit(
     """
     free = np.arange(len(start.emitters)) if free is None else np.asarray(free, np.int64)
     local = _Local(scene, start, free)
-    current = local.at(start.emitters[free], start.background)
+    return local.finished(_improved(local, max_steps, tolerance, damping))
+
+
+def refit_nearby(
+    scene: Scene, start: Fit, free: np.ndarray, *, max_steps: int = 6, tolerance: float = 0.1, damping: float = 1e-2
+) -> Fit:
+    """Return a fit improved in a few emitters, the others and the background held, from the pixels around them alone.
+
+    Args:
+        scene: the frame.
+        start: where to begin.
+        free: int ``[F]``, indices of the emitters that move.
+        max_steps: steps at most.
+        tolerance: the fit ends when a step should gain less than this in log-likelihood.
+        damping: initial damping, relative to the diagonal of the Fisher information.
+    """
+    free = np.asarray(free, np.int64)
+    if not len(free):
+        return evaluate_at(scene, start, free, start.emitters[free])
+    box = scene.surroundings(start.emitters[free, :3])
+    part = scene.part(*box)
+    inside = Fit(start.emitters[free], np.zeros(0), start.mean[box], start.tails[box], -np.inf)
+    local = _Local(part, inside, np.arange(len(free)))
+    local.limits = scene.limits()
+    return evaluate_at(scene, start, free, _improved(local, max_steps, tolerance, damping).emitters)
+
+
+def evaluate_at(scene: Scene, fit: Fit, free: np.ndarray, moved: np.ndarray) -> Fit:
+    """Return a fit with some of its emitters elsewhere.
+
+    Args:
+        scene: the frame.
+        fit: the fit.
+        free: int ``[F]``, indices of the emitters that move.
+        moved: float64 ``[F, 5]`` (x, y, z in µm, photons, blur in pixels), what they become.
+    """
+    emitters = fit.emitters.copy()
+    emitters[free] = moved
+    core, wide = scene.model.core, scene.model.wide
+    before, after = (scene.light(wide, some) for some in (fit.emitters[free], moved))
+    tails = fit.tails + (after - scene.light(core, moved)) - (before - scene.light(core, fit.emitters[free]))
+    mean = fit.mean + (after - before)
+    return Fit(emitters, fit.background, mean, tails, _value(scene, emitters, fit.background, mean))
+
+
+def _improved(local: _Local, max_steps: int, tolerance: float, damping: float) -> _Point:
+    current = local.at(local.start.emitters[local.free], local.start.background)
     steps = 0
     while steps < max_steps:
         system = local.system(current)
@@ -111,7 +157,7 @@ def refit(
         current = improved
         if gained < tolerance:
             break
-    return local.finished(current)
+    return current
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.machine import cores
 from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.refinement.explain import explain
 from ds3d_tf.refinement.fit import Fit, empty_fit
 from ds3d_tf.refinement.images import ImageModel, image_model
-from ds3d_tf.refinement.moves import Rules, covariance, strengths, window_chi2
+from ds3d_tf.refinement.moves import Rules, covariance, window_chi2
 from ds3d_tf.refinement.noise import CameraNoise
 from ds3d_tf.refinement.refined import RefinedLocalizations
+from ds3d_tf.refinement.regions import MAX_WHOLE_PX, RegionFit, explain_in_regions
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene, make_scene
 from ds3d_tf.refinement.search import templates
+from ds3d_tf.refinement.threads import one_thread_each
 from ds3d_tf.setup import Setup
 
 # An emitter must gain this much in log-likelihood, and stand out by this signal-to-noise ratio to be tried.
@@ -60,10 +64,13 @@ def refine(
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
-    parts = [
-        _refine_frame(index, counts, proposed, setup, model, noise, min_gain, max_tries)
-        for index, (counts, proposed) in enumerate(zip(frames, proposals, strict=True))
-    ]
+
+    def refined(index: int) -> dict[str, np.ndarray]:
+        return _refine_frame(index, frames[index], proposals[index], setup, model, noise, min_gain, max_tries)
+
+    # Frames do not know of one another: they come in order whatever thread they are refined in.
+    with one_thread_each(), ThreadPoolExecutor(min(cores(), max(len(frames), 1))) as pool:
+        parts = list(pool.map(refined, range(len(frames))))
     if not parts:
         parts = [_nothing()]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -99,35 +106,48 @@ def _refine_frame(
     max_tries: int,
 ) -> dict[str, np.ndarray]:
     height, width = counts.shape
-    scene = make_scene(noise.measured(counts), model, (height // 2, width // 2), setup.blur.sigma_range_px)
-    rules = Rules(templates(model, scene.shape, scene.blur_px), min_gain, MIN_SNR)
+    middle, frame, blur_range_px = (height // 2, width // 2), noise.measured(counts), setup.blur.sigma_range_px
+
+    def explained(scene: Scene, start: np.ndarray) -> Fit:
+        rules = Rules(templates(model, scene.shape, scene.blur_px), min_gain, MIN_SNR)
+        return explain(scene, np.clip(start, *scene.limits()), empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
+
     emitters = np.zeros((len(proposed), 5))
-    emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, scene.blur_px
-    emitters = np.clip(emitters, *scene.limits())
-    fit = explain(scene, emitters, empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
-    return _columns(scene, fit, index, proposed, noise.photons_per_unit)
+    emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, sum(blur_range_px) / 2
+    if max(counts.shape) <= MAX_WHOLE_PX:
+        scene = make_scene(frame, model, middle, blur_range_px)
+        fit = explained(scene, emitters)
+        parts = [RegionFit(scene, fit, np.arange(len(fit.emitters)))]
+    else:
+        parts = explain_in_regions(frame, model, middle, blur_range_px, emitters, explained)
+    columns = [_columns(part, index, noise.photons_per_unit) for part in parts]
+    result = {name: np.concatenate([some[name] for some in columns]) for name in columns[0]}
+    result["confidence"] = _confidence(result["xyz_um"], proposed)
+    return result
 
 
-def _columns(scene: Scene, fit: Fit, index: int, proposed: np.ndarray, photons: float) -> dict[str, np.ndarray]:
-    """Return the columns of a frame's table; a unit of the fit stands for so many ``photons``."""
-    if not len(fit.emitters):
+def _columns(part: RegionFit, index: int, photons: float) -> dict[str, np.ndarray]:
+    """Return a region's columns of the table; a unit of the fit stands for so many ``photons``."""
+    scene, fit, own = part.scene, part.fit, part.own
+    if not len(own):
         return _nothing()
     xyz_um = fit.emitters[:, :3]
     sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
     pixel = np.rint(xyz_um[:, 1::-1] * scene.model.core.pixels_per_um).astype(int) + scene.centre_px
     row, column = np.clip(pixel, 0, np.array(scene.shape) - 1).T
-    return {
+    columns = {
         "frame": np.full(len(xyz_um), index + 1, np.int64),
         "xyz_um": xyz_um,
-        "confidence": _confidence(xyz_um, proposed),
+        "confidence": np.full(len(xyz_um), np.nan),
         "photons": fit.emitters[:, PHOTONS] * photons,
         "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * photons,
         "blur_px": fit.emitters[:, BLUR],
         "sigma_xyz_um": sigma[:, :3],
         "sigma_photons": sigma[:, PHOTONS] * photons,
-        "log_likelihood_gain": strengths(scene, fit),
+        "log_likelihood_gain": (fit.emitters[:, PHOTONS] / np.maximum(sigma[:, PHOTONS], 1e-15)) ** 2 / 2,
         "reduced_chi2": window_chi2(scene, fit)[0],
     }
+    return {name: values[own] for name, values in columns.items()}
 
 
 def _nothing() -> dict[str, np.ndarray]:

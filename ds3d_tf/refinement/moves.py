@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds3d_tf.refinement.fit import Fit, normal_equations, refit
+from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_nearby
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
 from ds3d_tf.refinement.split import splits
@@ -16,6 +16,7 @@ _MAX_NEIGHBOURS = 6
 _NEIGHBOUR_UM = 2.5
 _SEED_DISTANCE_UM = 1.5
 _PEAK_DISTANCE_PX = 5
+_MAX_PRUNINGS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,31 +121,41 @@ def add_candidates(scene: Scene, fit: Fit, rules: Rules, max_count: int) -> tupl
 
 def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
     """Return a fit without the emitters whose loss costs less log-likelihood than an emitter must gain."""
-    for _ in range(len(fit.emitters)):
+    for _ in range(_MAX_PRUNINGS):
         if not len(fit.emitters):
             return fit
-        sigma = np.sqrt(np.maximum(covariance(scene, fit)[:, PHOTONS, PHOTONS], 1e-30))
-        strength = (fit.emitters[:, PHOTONS] / sigma) ** 2 / 2
+        strength = strengths(scene, fit)
         hopeless = np.flatnonzero(strength < 0.3 * rules.gain)
         if len(hopeless):
             fit = refit(scene, without_emitters(scene, fit, hopeless), max_steps=4)
             continue
-        doubtful = np.flatnonzero(strength < 3 * rules.gain)
-        doubtful = doubtful[np.argsort(strength[doubtful], kind="stable")]
-        for index in doubtful:
-            trial = _without(scene, fit, int(index))
+        doubtful = np.flatnonzero(strength < 2 * rules.gain)
+        before = fit
+        for place in fit.emitters[doubtful[np.argsort(strength[doubtful], kind="stable")], :3]:
+            index = nearest(fit, place)
+            trial = _without(scene, fit, index)
             if rules.score(trial) > rules.score(fit):
                 fit = trial
-                break
-        else:
+        if fit is before:
             return fit
+        fit = refit(scene, fit, max_steps=4)
     return fit
+
+
+def nearest(fit: Fit, xyz_um: np.ndarray) -> int:
+    """Return the index of the emitter nearest to a place.
+
+    Args:
+        fit: the emitters, at least one.
+        xyz_um: float ``[3]`` (x, y, z), µm.
+    """
+    return int(np.argmin(np.sum((fit.emitters[:, :3] - xyz_um) ** 2, axis=1)))
 
 
 def _without(scene: Scene, fit: Fit, index: int) -> Fit:
     around = neighbours(fit, fit.emitters[index, :3], but=index)
     around = around - (around > index)
-    return refit(scene, without_emitters(scene, fit, np.array([index])), around, max_steps=5)
+    return refit_nearby(scene, without_emitters(scene, fit, np.array([index])), around, max_steps=5)
 
 
 def reseed(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
@@ -167,7 +178,7 @@ def reseed(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
             break
         trial = with_emitters(scene, trial, found.emitters[:1])
         free = np.concatenate([around, np.arange(old, len(trial.emitters))])
-        trial = refit(scene, trial, free, max_steps=6)
+        trial = refit_nearby(scene, trial, free, max_steps=6)
         if rules.score(trial) > rules.score(best) + 0.5:
             best = trial
     return best
@@ -228,7 +239,7 @@ def split_emitters(scene: Scene, fit: Fit, rules: Rules, min_gain: float, max_co
     order = np.argsort(-promised.gain, kind="stable")[:max_count]
     places = [(fit.emitters[k].copy(), promised.half_um[k]) for k in order if promised.gain[k] >= min_gain]
     for emitter, half in places:
-        index = int(np.argmin(np.sum((fit.emitters[:, :3] - emitter[:3]) ** 2, axis=1)))
+        index = nearest(fit, emitter[:3])
         pair = np.repeat(fit.emitters[index][None], 2, axis=0)
         pair[:, :3] += np.stack([half, -half])
         pair[:, PHOTONS] /= 2
@@ -237,7 +248,7 @@ def split_emitters(scene: Scene, fit: Fit, rules: Rules, min_gain: float, max_co
         around = around - (around > index)
         trial = with_emitters(scene, without_emitters(scene, fit, np.array([index])), pair)
         count = len(trial.emitters)
-        trial = refit(scene, trial, np.concatenate([around, [count - 2, count - 1]]), max_steps=8)
+        trial = refit_nearby(scene, trial, np.concatenate([around, [count - 2, count - 1]]), max_steps=8)
         if rules.score(trial) > rules.score(fit):
             fit = trial
     return fit

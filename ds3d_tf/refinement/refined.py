@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.tables.tables import REFINED_COLUMNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,23 +45,16 @@ class RefinedLocalizations(Localizations):
         return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in whole})
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the five columns of every table of localizations, and photons, background, blur, uncertainties."""
+        """Return the table of :meth:`Localizations.to_dataframe` with the columns that a refinement adds."""
         nm = self.sigma_xyz_um * 1000
-        return (
-            super()
-            .to_dataframe()
-            .assign(
-                **{
-                    "intensity [photon]": self.photons,
-                    "bkg [photon]": self.background,
-                    "blur [px]": self.blur_px,
-                    "uncertainty_x [nm]": nm[:, 0],
-                    "uncertainty_y [nm]": nm[:, 1],
-                    "uncertainty_z [nm]": nm[:, 2],
-                    "uncertainty [nm]": np.sqrt((nm[:, 0] ** 2 + nm[:, 1] ** 2) / 2),
-                    "uncertainty_intensity [photon]": self.sigma_photons,
-                    "log_likelihood_gain": self.log_likelihood_gain,
-                    "reduced_chi2": self.reduced_chi2,
-                }
-            )
+        values = (
+            self.photons,
+            self.background,
+            self.blur_px * self.setup.optics.pixel_um * 1000,
+            np.sqrt((nm[:, 0] ** 2 + nm[:, 1] ** 2) / 2),
+            *nm.T,
+            self.sigma_photons,
+            self.log_likelihood_gain,
+            self.reduced_chi2,
         )
+        return super().to_dataframe().assign(**dict(zip(REFINED_COLUMNS, values, strict=True)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds3d_tf.refinement.background import SplineBackground, spline_background
+from ds3d_tf.refinement.background import SplineBackground, no_background, spline_background
 from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.noise import MeasuredFrame
 
@@ -17,6 +17,7 @@ _BENDING_SHARE = 0.3
 # A narrow range of blurs, in pixels, is not worth fitting.
 MIN_BLUR_RANGE_PX = 0.05
 MAX_OUTSIDE_PX = 3.0
+_ROOM_TO_MOVE_PX = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,29 @@ class Scene:
                 )
             )
         return result
+
+    def surroundings(self, xyz_um: np.ndarray) -> tuple[slice, slice]:
+        """Return the rows and columns that the core windows of some emitters cover, and a little more, pixels.
+
+        Args:
+            xyz_um: float ``[E, 3]`` (x, y, z), µm; at least one.
+        """
+        first = self.model.core.corners(xyz_um) + np.array(self.centre_px)
+        low = np.clip(first.min(axis=0) - _ROOM_TO_MOVE_PX, 0, np.array(self.shape) - 1)
+        high = np.clip(first.max(axis=0) + self.model.core.window_px + _ROOM_TO_MOVE_PX, low + 1, self.shape)
+        return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+
+    def part(self, rows: slice, columns: slice) -> Scene:
+        """Return some rows and columns as a scene of their own, whose background is held."""
+        frame = self.frame
+        inside = (rows, columns)
+        return replace(
+            self,
+            frame=MeasuredFrame(frame.data[inside], frame.extra_variance[inside], frame.valid[inside]),
+            centre_px=(self.centre_px[0] - rows.start, self.centre_px[1] - columns.start),
+            spline=no_background(rows.stop - rows.start, columns.stop - columns.start),
+            outside=self.outside[inside],
+        )
 
     def light(self, images: LocalImages, emitters: np.ndarray) -> np.ndarray:
         """Return the sum of the emitters' images: float32 ``[H, W]``, photoelectrons.

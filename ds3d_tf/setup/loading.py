@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, field_names, section_names
 
@@ -44,7 +44,9 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
         values = _parse(content, text, None)
         substitute = SUBSTITUTES.get(text)
     else:
-        raise InputError(f"--setup {text}: neither a preset nor a YAML file; {suggest(text, preset_names())}")
+        raise InputError(
+            f"{argument('setup')} {text}: neither a preset nor a YAML file; {suggest(text, preset_names())}"
+        )
     for override in overrides:
         _apply(values, override)
         if override.partition("=")[0].strip() == "mask.source":
@@ -61,16 +63,23 @@ def _apply(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     section, dot, field = path.strip().partition(".")
     if not equals or (not dot and section != "name"):
-        raise InputError(f"--set {override}: write it as section.field=value, such as learning.epochs=10")
+        raise InputError(
+            f"{argument('overrides')} {override}: write it as section.field=value, such as learning.epochs=10"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise InputError(f"--set {override}: the value is not valid YAML; lists are written [1, 35]") from None
+        raise InputError(
+            f"{argument('overrides')} {override}: the value is not valid YAML; lists are written [1, 35]"
+        ) from None
     if section == "name":
         values["name"] = value
         return
     if section not in section_names():
-        raise InputError(f"--set {override}: there is no section `{section}`; {suggest(section, section_names())}")
-    if field not in field_names(section):
-        raise InputError(f"--set {override}: there is no field `{field}`; {suggest(field, field_names(section))}")
+        raise InputError(
+            f"{argument('overrides')} {override}: there is no section `{section}`; {suggest(section, section_names())}"
+        )
+    fields = field_names(section)
+    if field not in fields:
+        raise InputError(f"{argument('overrides')} {override}: there is no field `{field}`; {suggest(field, fields)}")
     values.setdefault(section, {})[field] = value

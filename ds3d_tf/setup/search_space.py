@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, field_names, section_names
 
@@ -77,7 +77,9 @@ def load_space(name_or_file: str | Path, base: Setup) -> tuple[Dimension, ...]:
     elif text in space_names():
         content = (resources.files("ds3d_tf.setup") / "spaces" / f"{text}.yaml").read_text(encoding="utf-8")
     else:
-        raise InputError(f"--space {text}: neither a search space nor a YAML file; {suggest(text, space_names())}")
+        raise InputError(
+            f"{argument('space')} {text}: neither a search space nor a YAML file; {suggest(text, space_names())}"
+        )
     try:
         values = yaml.safe_load(content)
     except yaml.YAMLError as error:

@@ -174,7 +174,7 @@ class TrainingSetSection(Section):
 
     training_count: PositiveInt = Field(9000, description="training frames an epoch")
     validation_count: PositiveInt = Field(1000, description="validation frames")
-    folder: str | None = Field(None, description="a data set of tools/simulate.py; null streams fresh frames")
+    folder: str | None = Field(None, description="a data set of `ds3d simulate`; null streams fresh frames")
     fresh_each_epoch: bool = Field(
         True, description="stream new frames in every epoch; false repeats the first epoch's frames"
     )

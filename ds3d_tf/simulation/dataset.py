@@ -1,4 +1,4 @@
-"""Data sets on disk: the one home of their files, written by tools/simulate.py and read for training."""
+"""Data sets on disk: the one home of their files, written by `ds3d simulate` and read for training."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def load_dataset(folder: str | Path) -> StoredDataset:
     folder = Path(folder)
     missing = [name for name in (FRAMES, TRUTH, SETUP, MASK) if not (folder / name).is_file()]
     if missing:
-        raise InputError(f"{folder} is no data set of tools/simulate.py: {', '.join(missing)} missing")
+        raise InputError(f"{folder} is not a data set of `ds3d simulate`: {', '.join(missing)} missing")
     setup = Setup.from_yaml((folder / SETUP).read_text("utf-8"), where=str(folder / SETUP), base_folder=folder)
     frames = _read_frames(folder / FRAMES, setup)
     emitters, photons = _read_truth(folder / TRUTH, len(frames))
@@ -204,7 +204,7 @@ def stored_dataset(
 
     Args:
         setup: the ``Setup`` to train with; frame size, depth range and pixel must be the data set's.
-        folder: a data set of tools/simulate.py.
+        folder: a data set of `ds3d simulate`.
         split: "training" or "validation" (see :func:`split_frames`).
         seed: seed of the order; the setup's if None.
         first_frame: number of the first frame.

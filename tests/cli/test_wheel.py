@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,8 @@ def test_what_the_archives_hold(published: tuple[Path, Path], repository: Path) 
     for needed in ("py.typed", "setup/presets/demo1.yaml", "exported_models/tetrapod_4um/1/saved_model.pb"):
         assert f"ds3d_tf/{needed}" in held
     assert not any(name.startswith(("tests", "tools", "docs")) for name in held)
+    links = re.findall(r"\]\(([^)]*)\)", metadata)
+    assert "pip install ds3d-tf" in metadata and all(link.startswith(("http", "#")) for link in links), links
     assert "Typing :: Typed" in metadata and "Author: The ds3d-tf developers" in metadata
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -103,7 +103,7 @@ def test_the_command_over_rest(ds3d, server, recording, model_folder, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"server": "ftp://x"}, "--server ftp://x: expected host:port"),
+        ({"server": "ftp://x"}, "server ftp://x: expected host:port"),
         ({"server": "127.0.0.1:9", "patience_s": 0.3}, r"127\.0\.0\.1:9: no success within 0\.3 s \(.*connect"),
         ({"model": "dark"}, "no model 'dark'; this server has bright"),
         ({"version": 1}, "has version 3 now"),

@@ -91,7 +91,7 @@ def test_files_of_each_kind_and_where_they_are_looked_for(tmp_path, monkeypatch)
         np.testing.assert_allclose(load_mask(setup), mask, atol=tolerance)
     setup = load_setup("demo1", [f"mask.source={tmp_path / 'masks' / 'c.tif'}"])
     np.testing.assert_array_equal(load_mask(setup), mask)
-    with pytest.raises(InputError, match=r"e\.npy \(looked in .*current.*masks.*data.masks\).*--set mask\.source"):
+    with pytest.raises(InputError, match=r"e\.npy \(looked in .*current.*masks.*data.masks\).*in mask\.source"):
         load_mask(load_setup("demo1", ["mask.source=e.npy"]))
 
 

@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_refused(setup, folder, tmp_path):
         stored_dataset(setup.replace({"volume.height_px": 26}), folder)
     with pytest.raises(InputError, match="pixels of"):
         stored_dataset(setup.replace({"optics.camera_pixel_um": 11.02}), folder)
-    with pytest.raises(InputError, match="no data set"):
+    with pytest.raises(InputError, match="not a data set"):
         stored_dataset(setup, tmp_path / "absent")
     write_dataset(tmp_path, setup, 1, seed=1)
     with pytest.raises(InputError, match="one frame"):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.localization.localizations import Localizations
 
@@ -104,13 +104,14 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
                 finished, error = waiting.popleft().result()
             except KilledWorker as failure:
                 raise InputError(
-                    f"--dask {where}: the same frames ended several workers ({failure}); give them less --memory"
+                    f"{argument('dask')} {where}: the same frames ended several workers ({failure}); "
+                    f"give them less {argument('memory_gb')}"
                 ) from failure
             except InputError:
                 raise
             except Exception as failure:  # whatever a worker's machine lacks
                 reason = (str(failure) or type(failure).__name__).splitlines()[0]
-                raise InputError(f"--dask {where}: a worker failed: {reason}") from failure
+                raise InputError(f"{argument('dask')} {where}: a worker failed: {reason}") from failure
             yield from finished
             if error is not None:
                 raise InputError(error)
@@ -122,7 +123,7 @@ def check_dask(where: str) -> None:
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise InputError("--dask: Dask is not installed; pip install 'ds3d-tf[dask]'") from error
+        raise InputError(f"{argument('dask')}: Dask is not installed; pip install 'ds3d-tf[dask]'") from error
 
 
 def _local_workers(where: str) -> int | None:
@@ -130,12 +131,14 @@ def _local_workers(where: str) -> int | None:
     name, _, number = where.partition(":")
     if name != "local":
         if ":" not in where:
-            raise InputError(f"--dask {where}: expected a scheduler such as tcp://host:8786, local or local:N")
+            raise InputError(
+                f"{argument('dask')} {where}: expected a scheduler such as tcp://host:8786, local or local:N"
+            )
         return None
     if not number:
         return max((os.cpu_count() or 2) // 2, 1)
     if not number.isdigit() or int(number) < 1:
-        raise InputError(f"--dask {where}: expected local:N with N workers, 1 or more")
+        raise InputError(f"{argument('dask')} {where}: expected local:N with N workers, 1 or more")
     return int(number)
 
 
@@ -167,7 +170,7 @@ def _client(where: str) -> Iterator[Any]:
                 )
                 client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
-            raise InputError(f"--dask {where}: no scheduler with workers answers there") from error
+            raise InputError(f"{argument('dask')} {where}: no scheduler with workers answers there") from error
         yield client
 
 

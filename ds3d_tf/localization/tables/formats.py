@@ -14,7 +14,7 @@ import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
-from ds3d_tf.localization.tables.tables import COLUMNS, write_table
+from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, columns_of, write_table
 from ds3d_tf.setup import Setup
 
 _ROWS_AT_A_TIME = 200_000
@@ -94,6 +94,7 @@ def save_table(table: pd.DataFrame, out: Path, frame_shape: tuple[int, int], set
 def median_confidence(rows_csv: Path) -> float | None:
     """Return the median of the confidences of rows in CSV, or None if there are none."""
     values = pd.read_csv(rows_csv, usecols=[COLUMNS[4]])[COLUMNS[4]]
+    values = values.dropna()  # refined molecules that the network did not propose
     return None if values.empty else float(values.median())
 
 
@@ -119,15 +120,27 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
     locs["x"] = rows["x [nm]"] / pixel_nm - 0.5
     locs["y"] = rows["y [nm]"] / pixel_nm - 0.5
     locs["z"] = rows["z [nm]"]
-    locs["photons"] = locs["net_gradient"] = rows["intensity [au]"]
+    locs["net_gradient"] = rows["intensity [au]"].fillna(0)
+    if REFINED_COLUMNS[0] in rows:
+        locs["photons"], locs["bg"] = rows["intensity [photon]"], rows["offset [photon]"]
+        locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm
+        locs["lpx"], locs["lpy"] = rows["uncertainty_x [nm]"] / pixel_nm, rows["uncertainty_y [nm]"] / pixel_nm
+        locs["lpz"] = rows["uncertainty_z [nm]"]
+        return locs
+    locs["photons"] = rows["intensity [au]"]
     locs["sx"] = locs["sy"] = blur_px
     locs["lpx"] = locs["lpy"] = 0.25
     locs["lpz"] = (volume.z_max_um - volume.z_min_um) / volume.depth_voxels * 1000
     return locs
 
 
+def _columns(rows_csv: Path) -> tuple[str, ...]:
+    with open(rows_csv, encoding="utf-8") as stream:
+        return columns_of(stream.readline().strip().split(","))
+
+
 def _parts(rows_csv: Path) -> Iterator[pd.DataFrame]:
-    types = {name: np.int64 if name == "frame" else np.float64 for name in COLUMNS}
+    types = {name: np.int64 if name == "frame" else np.float64 for name in _columns(rows_csv)}
     return iter(pd.read_csv(rows_csv, chunksize=_ROWS_AT_A_TIME, dtype=types))
 
 
@@ -135,7 +148,8 @@ def _write_parquet(rows_csv: Path, path: Path, setup: Any) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.int64() if name == "frame" else pa.float64()) for name in COLUMNS])
+    names = _columns(rows_csv)
+    schema = pa.schema([(name, pa.int64() if name == "frame" else pa.float64()) for name in names])
     with pq.ParquetWriter(path, schema) as writer:
         for part in _parts(rows_csv):
             writer.write_table(pa.Table.from_pandas(part, schema=schema, preserve_index=False))
@@ -144,7 +158,7 @@ def _write_parquet(rows_csv: Path, path: Path, setup: Any) -> None:
 def _write_picasso(rows_csv: Path, path: Path, setup: Any) -> None:
     import h5py
 
-    empty = picasso_rows(pd.DataFrame({name: [] for name in COLUMNS}), setup)
+    empty = picasso_rows(pd.DataFrame({name: [] for name in _columns(rows_csv)}, dtype=float), setup)
     with h5py.File(path, "w") as file:
         locs = file.create_dataset("locs", data=empty, maxshape=(None,), chunks=(4096,))
         for part in _parts(rows_csv):

@@ -28,13 +28,20 @@ class GrowingTable:
     """
 
     def __init__(
-        self, out: str | Path, identity: Mapping[str, Any], *, overwrite: bool = False, seconds: float | None = None
+        self,
+        out: str | Path,
+        identity: Mapping[str, Any],
+        *,
+        columns: tuple[str, ...] = COLUMNS,
+        overwrite: bool = False,
+        seconds: float | None = None,
     ) -> None:
         """Begin the table of ``out``, or go on with it.
 
         Args:
             out: name of the finished table; the partial one lies beside it.
             identity: facts (JSON) that make two jobs the same: recording, model, options.
+            columns: names of its columns.
             overwrite: begin again if the partial table is of another job.
             seconds: least time between chunks on disk.
 
@@ -47,6 +54,7 @@ class GrowingTable:
         self.next_frame = 0
         self.rows = 0
         self.damaged: dict[int, str] = {}
+        self._columns = columns
         self._identity = json.loads(json.dumps(dict(identity)))
         default = float(os.environ.get("DS3D_SECONDS_BETWEEN_CHUNKS", _SECONDS_BETWEEN_COMMITS))
         self._seconds = default if seconds is None else seconds
@@ -76,7 +84,7 @@ class GrowingTable:
         """Bring all rows to the disk; raises InputError if it is full."""
         text = "".join(self._waiting)
         if not self._bytes:
-            text = ",".join(COLUMNS) + "\n" + text
+            text = ",".join(self._columns) + "\n" + text
         try:
             self.rows_file.parent.mkdir(parents=True, exist_ok=True)
             with open(self.rows_file, "r+b" if self._bytes else "wb") as stream:

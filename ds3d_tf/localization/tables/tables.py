@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 
 COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "intensity [au]")
+# What a refinement adds, by ThunderSTORM's names where it has one.
+REFINED_COLUMNS = (
+    "intensity [photon]",
+    "offset [photon]",
+    "sigma [nm]",
+    "uncertainty [nm]",
+    "uncertainty_x [nm]",
+    "uncertainty_y [nm]",
+    "uncertainty_z [nm]",
+    "uncertainty_intensity [photon]",
+    "log_likelihood_gain",
+    "chi2",
+)
 
 
 def to_table(frame: Any, xyz_um: Any, confidence: Any, frame_shape: tuple[int, int], setup: Any) -> pd.DataFrame:
@@ -60,25 +74,37 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         temporary.write_text(csv_text(table), encoding="utf-8")
 
 
+def columns_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of a table that we know, in order: the five, and those of a refinement if it has them all."""
+    known = set(names)
+    return COLUMNS + (REFINED_COLUMNS if known.issuperset(REFINED_COLUMNS) else ())
+
+
 def csv_text(table: pd.DataFrame, header: bool = True) -> str:
     """Return the table as CSV text: picometres and a thousandth of the confidence are kept."""
-    return table[list(COLUMNS)].to_csv(index=False, header=header, float_format="%.3f", lineterminator="\n")
+    return table[list(columns_of(table.columns))].to_csv(
+        index=False, header=header, float_format="%.3f", lineterminator="\n"
+    )
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Return the five columns of a table of molecules (further columns of other programs are left out).
+    """Return a table of molecules: the five columns, and those of a refinement (others' columns are left out).
+
+    In a refined table the confidence is NaN for molecules that the network did not propose.
 
     Raises:
         InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
     """
-    table = read_columns(path, COLUMNS)
+    table = read_columns(path, COLUMNS, further=REFINED_COLUMNS)
     if len(table) and table["frame"].min() < 1:
         raise InputError(f"{path}: column 'frame' has {table['frame'].min()}; frames are counted from 1")
     return table
 
 
-def read_columns(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[str, ...] = ()) -> pd.DataFrame:
     """Return the named columns of a CSV file as numbers, ``frame`` as int64 and the others as float64.
+
+    The ``further`` columns are read, too, if the file has all of them; then the last of ``columns`` may be empty.
 
     Raises:
         InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
@@ -92,10 +118,13 @@ def read_columns(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
-    table = table[list(columns)]
-    for name in columns:
+    refined = bool(further) and set(further).issubset(table.columns)
+    may_be_empty = columns[-1] if refined else None
+    table = table[[*columns, *further]] if refined else table[list(columns)]
+    for name in table.columns:
         numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        bad = np.flatnonzero(~np.isfinite(numbers) | ((name == "frame") & (numbers % 1 != 0)))
+        empty = table[name].isna().to_numpy() & (name == may_be_empty)
+        bad = np.flatnonzero(~(np.isfinite(numbers) | empty) | ((name == "frame") & (numbers % 1 != 0)))
         if len(bad):
             kind = "whole number" if name == "frame" else "number"
             raise InputError(f"{path}: row {bad[0] + 2}, column {name!r}: {table[name].iloc[bad[0]]!r} is no {kind}")

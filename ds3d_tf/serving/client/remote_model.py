@@ -111,7 +111,7 @@ class RemoteModel:
         if version == self.version:
             return Refusal(str(refusal), temporary=True)
         return Refusal(
-            f"model {self.name!r} now has version {version}, but the table was started with version {self.version}; "
-            f"choose that {argument('version')} if the server still has it, or use {argument('overwrite')}",
+            f"model {self.name!r} has version {version} now, not version {self.version}; choose another "
+            f"{argument('version')}, with {argument('overwrite')} if the table was started with version {self.version}",
             temporary=False,
         )
