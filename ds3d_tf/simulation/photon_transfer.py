@@ -85,36 +85,36 @@ def photon_transfer(mean: ArrayLike, variance: ArrayLike, weights: ArrayLike | N
 
     Raises InputError if fewer than 12 points are finite, or all means are equal.
     """
-    mean, variance = np.asarray(mean, np.float64).ravel(), np.asarray(variance, np.float64).ravel()
-    number = np.full(len(mean), 100.0) if weights is None else np.asarray(weights, np.float64).ravel()
-    if not len(mean) == len(variance) == len(number):
+    x, y = np.asarray(mean, np.float64).ravel(), np.asarray(variance, np.float64).ravel()
+    number = np.full(len(x), 100.0) if weights is None else np.asarray(weights, np.float64).ravel()
+    if not len(x) == len(y) == len(number):
         raise InputError(
-            f"{argument('variance')}: expected as many values as means ({len(mean)}), got {len(variance)} and "
+            f"{argument('variance')}: expected as many values as means ({len(x)}), got {len(y)} and "
             f"{len(number)} weights"
         )
-    good = np.isfinite(mean) & np.isfinite(variance) & np.isfinite(number) & (number > 0) & (variance >= 0)
-    mean, variance, number = mean[good], variance[good], number[good]
-    if len(mean) < FEWEST_POINTS:
-        raise InputError(f"{argument('mean')}: expected {FEWEST_POINTS} points or more, got {len(mean)}")
-    if not np.ptp(mean) > 1e-9 * np.abs(mean).max():
-        raise InputError(f"{argument('mean')}: all means are equal ({mean[0]:g} counts), so that no slope is seen")
-    centre = np.average(mean, weights=number)
-    design = np.stack([mean - centre, np.ones_like(mean)], axis=1)
-    line = np.array([0.0, np.median(variance)])
-    floor = max(1e-3 * float(np.median(variance)), 1e-12)
+    good = np.isfinite(x) & np.isfinite(y) & np.isfinite(number) & (number > 0) & (y >= 0)
+    x, y, number = x[good], y[good], number[good]
+    if len(x) < FEWEST_POINTS:
+        raise InputError(f"{argument('mean')}: expected {FEWEST_POINTS} points or more, got {len(x)}")
+    if not np.ptp(x) > 1e-9 * np.abs(x).max():
+        raise InputError(f"{argument('mean')}: all means are equal ({x[0]:g} counts), so that no slope is seen")
+    centre = np.average(x, weights=number)
+    design = np.stack([x - centre, np.ones_like(x)], axis=1)
+    line = np.array([0.0, np.median(y)])
+    floor = max(1e-3 * float(np.median(y)), 1e-12)
     for _ in range(_ROUNDS):
         expected = np.maximum(design @ line, floor)
         sigma = expected * np.sqrt(2 / number)
-        pull = (variance - design @ line) / sigma
+        pull = (y - design @ line) / sigma
         scatter = max(1.4826 * float(np.median(np.abs(pull))), 1e-6)
         huber = np.minimum(1.0, _HUBER * scatter / np.maximum(np.abs(pull), 1e-12))
         weighted = design * (huber / sigma**2)[:, None]
-        before, line = line, np.linalg.solve(weighted.T @ design, weighted.T @ variance)
+        before, line = line, np.linalg.solve(weighted.T @ design, weighted.T @ y)
         if np.allclose(before, line, rtol=1e-9, atol=0):
             break
     # The sandwich of M-estimators, in which the points' own scatter stands for their variance.
     bread = np.linalg.inv(weighted.T @ design)
-    misfit = (huber * (variance - design @ line) / sigma**2)[:, None] * design
+    misfit = (huber * (y - design @ line) / sigma**2)[:, None] * design
     covariance = bread @ (misfit.T @ misfit) @ bread
     least = np.linalg.inv((design / sigma[:, None] ** 2).T @ design)
     errors = np.sqrt(np.maximum(np.diag(covariance), np.diag(least)))
@@ -124,8 +124,8 @@ def photon_transfer(mean: ArrayLike, variance: ArrayLike, weights: ArrayLike | N
         slope_error=float(errors[0]),
         intercept=float(level - slope * centre),
         intercept_error=float(np.hypot(errors[1], errors[0] * centre)),
-        mean=mean,
-        variance=variance,
+        mean=x,
+        variance=y,
         weights=number,
         scatter=scatter,
     )

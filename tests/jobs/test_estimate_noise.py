@@ -51,7 +51,7 @@ def test_values_come_out_of_the_recording(estimated) -> None:
     assert done.sections["signal"]["distribution"] == "gamma"
     assert done.emitters_a_tile == pytest.approx(2, abs=1)
     assert {path.name for path in out.iterdir() if path.name != ".ds3d.json"} == {
-        *("sections.yaml", "setup.yaml", "noise.yaml", "where.png", "comparison.png", "mask.npy"),
+        *("sections.yaml", "setup.yaml", "noise.yaml", "where.png", "comparison.png", "mask.npy", "photon_transfer.png"),
     }
 
 
