@@ -1,4 +1,4 @@
-"""Counts of simulated cameras by the formula of their variance; the line of variances against means by NumPy cameras."""
+"""Simulated counts by the formula of their variance; variances against means of cameras simulated in NumPy."""
 
 from __future__ import annotations
 

@@ -27,11 +27,13 @@ class CameraEstimate:
         camera: the setup's, or one found by the variance against the mean; None: counts are taken as photons.
         transfer: the line of variances against means; None: too few places to draw one.
         is_given: whether ``camera`` is the setup's.
+        darker: the same line through the darker half of the places; None: too few. Noise of light gives equal slopes.
     """
 
     camera: Camera | None
     transfer: PhotonTransfer | None
     is_given: bool = False
+    darker: PhotonTransfer | None = None
 
     def summary(self) -> str | None:
         """Return one line for a person; None where counts are taken as photons."""
@@ -50,11 +52,18 @@ class CameraEstimate:
         if self.camera is None or self.transfer is None:
             return []
         if not self.is_given:
+            found = []
+            if self.darker is not None and self._is_bent(self.darker):
+                found.append(
+                    f"the variance rises by {self.darker.slope:.3g} with each count in the darker half of the places "
+                    f"and by {self.transfer.slope:.3g} in all; the gain is no surer than that"
+                )
             if offset_known:
-                return []
+                return found
             return [
+                *found,
                 "offset and read noise of the camera cannot be told apart by light alone; their sum describes the "
-                "noise. Give the counts of a dark frame as the offset if you know them"
+                "noise. Give the counts of a dark frame as the offset if you know them",
             ]
         if not self.transfer.is_light:
             return []
@@ -67,6 +76,11 @@ class CameraEstimate:
             f"rise by {expected:.3g}"
         ]
 
+    def _is_bent(self, darker: PhotonTransfer) -> bool:
+        assert self.transfer is not None
+        error = np.hypot(darker.slope_error, self.transfer.slope_error)
+        return abs(darker.slope - self.transfer.slope) > max(3 * error, 0.1 * self.transfer.slope)
+
     def report(self) -> dict[str, Any]:
         """Return its numbers, ready for YAML."""
         transfer, values = self.transfer, {}
@@ -74,6 +88,7 @@ class CameraEstimate:
             values["variance_against_mean"] = {
                 "slope": round(transfer.slope, 4),
                 "slope_error": round(transfer.slope_error, 4),
+                "slope_of_the_darker_half": round(self.darker.slope, 4) if self.darker else None,
                 "intercept": round(transfer.intercept, 3),
                 "intercept_error": round(transfer.intercept_error, 3),
                 "places": len(transfer.mean),
@@ -114,7 +129,15 @@ def estimate_camera(
         return CameraEstimate(None, transfer)
     offset, read_noise = transfer.offset_and_read_noise(offset_counts, em_gain)
     gain = transfer.counts_per_photoelectron(em_gain)
-    return CameraEstimate(Camera(offset, gain / em_gain, read_noise * em_gain, em_gain=em_gain), transfer)
+    camera = Camera(offset, gain / em_gain, read_noise * em_gain, em_gain=em_gain)
+    return CameraEstimate(camera, transfer, darker=_darker_half(noise))
+
+
+def _darker_half(noise: NoiseEstimate) -> PhotonTransfer | None:
+    dark = noise.block_means <= np.median(noise.block_means)
+    if np.count_nonzero(dark) < FEWEST_POINTS or not np.ptp(noise.block_means[dark]) > 0:
+        return None
+    return photon_transfer(noise.block_means[dark], noise.block_variances[dark], noise.block_pixels[dark])
 
 
 def tiles_in_photons(tiles: Sequence[Tile], camera: Camera, frame_shape: tuple[int, int]) -> list[Tile]:
