@@ -90,12 +90,12 @@ class Camera:
 
     @property
     def counts_per_photoelectron(self) -> float | np.ndarray:
-        """Counts of one photoelectron, EM gain included: number or float64 ``[H, W]``."""
+        """Gain with EM gain: number or float64 ``[H, W]`` (row, column), counts a photoelectron."""
         return self.em_gain * self.counts_per_electron
 
     @property
     def read_noise_photoelectrons(self) -> float | np.ndarray:
-        """Standard deviation of the read noise before any EM gain: number or float64 ``[H, W]``, photoelectrons."""
+        """Read noise before any EM gain: number or float64 ``[H, W]`` (row, column), σ in photons detected (photoelectrons)."""
         return self.read_noise_electrons / self.em_gain
 
     @property

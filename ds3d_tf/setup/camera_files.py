@@ -44,7 +44,7 @@ def camera_maps(setup: Setup) -> dict[str, np.ndarray]:
 
 
 def read_map(path: str | Path, name: str) -> np.ndarray:
-    """Return a map of a camera, ``[H, W]`` (row, column) as stored.
+    """Return a map of a camera, ``[H, W]`` (row, column), as stored: counts, counts per electron or electrons.
 
     Args:
         path: a .npy, .tif or .tiff file.
