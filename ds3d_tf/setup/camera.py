@@ -95,7 +95,7 @@ class Camera:
 
     @property
     def read_noise_photoelectrons(self) -> float | np.ndarray:
-        """Read noise before any EM gain: number or float64 ``[H, W]`` (row, column), σ in photons detected (photoelectrons)."""
+        """σ of the read noise before any EM gain: number or float64 ``[H, W]`` (row, column), photons detected."""
         return self.read_noise_electrons / self.em_gain
 
     @property
