@@ -89,7 +89,7 @@ def parameters(function: Callable[..., None]) -> Iterator[Parameter]:
 
 def option_names(function: Callable[..., None]) -> dict[str, str]:
     """Return argument → option of a command, to put the right names into an error."""
-    return {one.name: one.option.flag or one.name.upper() for one in parameters(function)}
+    return {one.name: one.option.flag.partition("/")[0] or one.name.upper() for one in parameters(function)}
 
 
 def as_command(function: Callable[..., None]) -> Callable[..., None]:

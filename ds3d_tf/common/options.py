@@ -22,7 +22,7 @@ class Option:
     """How a field of an options class looks on the command line.
 
     Attributes:
-        flag: such as ``--memory``; an empty one stands for a value without a flag.
+        flag: such as ``--memory``, or ``--refine/--no-refine``; an empty one stands for a value without a flag.
         help: one sentence.
         panel: heading in the help text, under which it is listed.
         metavar: what stands for the value in the help text; the type if empty.

@@ -101,6 +101,53 @@ def plot_examples(
     save_figure(figure, path)
 
 
+def plot_refinement(
+    path: str | Path, comparison: Comparison, bound_nm: np.ndarray, sigma_um: np.ndarray, values: Mapping[str, Any]
+) -> None:
+    """Draw errors beside the Cramér–Rao bound, and the pulls: errors over stated uncertainties.
+
+    Args:
+        path: PNG file to write.
+        comparison: emitters and refined localizations, matched; at least one pair.
+        bound_nm: float64 ``[T, 3]`` (x, y, z), bounds of ``comparison.truth_um``, nm.
+        sigma_um: float64 ``[M, 3]`` (x, y, z), stated standard deviations of ``comparison.found_um``, µm.
+        values: the metrics of :func:`ds3d_tf.evaluation.refined.refined_metrics`.
+
+    Raises InputError if the file cannot be written.
+    """
+    truth, found = comparison.pairs.T
+    error_nm, pull = comparison.error_nm, comparison.error_nm / (1000 * sigma_um[found])
+    figure = new_figure((12, 4))
+    beside, spread = figure.subplots(1, 2, width_ratios=[1, 1.2])
+    for axis, colour in zip(range(3), (_LATERAL, "#8e44ad", _AXIAL), strict=True):
+        beside.scatter(
+            bound_nm[truth, axis], np.abs(error_nm[:, axis]), s=6, alpha=0.5, color=colour, label="xyz"[axis]
+        )
+    limits = np.array([np.percentile(bound_nm[truth], 0.5) / 1.5, np.percentile(bound_nm[truth], 99.5) * 1.5])
+    beside.plot(limits, limits, color="black", lw=1, label="error = bound")
+    beside.set(
+        xscale="log", yscale="log", xlim=limits, ylim=(limits[0] / 20, limits[1] * 5),
+        xlabel="joint Cramér–Rao bound (nm)", ylabel="size of the error (nm)",
+        title=f"RMSE ÷ bound: lateral {values['rmse_over_bound_lateral']:.2f}, "
+        f"axial {values['rmse_over_bound_axial']:.2f}",
+    )  # fmt: skip
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if limits[0] <= tick <= limits[1]]
+    beside.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    beside.set_xticks([], minor=True)
+    beside.legend(frameon=False)
+    edges = np.linspace(-5, 5, 41)
+    for axis, colour in zip(range(3), (_LATERAL, "#8e44ad", _AXIAL), strict=True):
+        label = f"{'xyz'[axis]}: standard deviation {values['pull_sigma_' + 'xyz'[axis]]:.2f}"
+        spread.hist(np.clip(pull[:, axis], -5, 5), edges, density=True, histtype="step", color=colour, label=label)
+    middle = (edges[1:] + edges[:-1]) / 2
+    spread.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), color="black", lw=1, label="as stated")
+    spread.set(xlabel="error ÷ stated uncertainty", ylabel="density", title="pulls")
+    spread.legend(frameon=False)
+    for axes in (beside, spread):
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def _draw_groups(
     path: str | Path, groups: Sequence[Mapping[str, Any]], labels: list[str], what: str, whole: Mapping[str, Any]
 ) -> None:

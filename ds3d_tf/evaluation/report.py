@@ -21,6 +21,7 @@ def summary(metrics: Mapping[str, Any]) -> str:
     jaccard = f"Jaccard {_say(metrics['jaccard'], '.3f')}"
     each = _say(metrics["jaccard_frame_mean"], ".3f")
     lateral, axial = _say(metrics["rmse_lateral_nm"], ".1f"), _say(metrics["rmse_axial_nm"], ".1f")
+    lines = [] if metrics.get("rmse_over_bound_lateral") is None else [_beside_the_bound(metrics)]
     return "\n".join(
         [
             f"{metrics['matched']} of {metrics['emitters']} emitters found, {metrics['localizations']} localizations, "
@@ -29,7 +30,16 @@ def summary(metrics: Mapping[str, Any]) -> str:
             f"  precision {_say(metrics['precision'], '.3f')}  recall {_say(metrics['recall'], '.3f')}",
             f"RMSE lateral {lateral} nm, axial {axial} nm"
             f"  bias {', '.join(_say(metrics[f'bias_{axis}_nm'], '+.1f') for axis in 'xyz')} nm",
+            *lines,
         ]
+    )
+
+
+def _beside_the_bound(metrics: Mapping[str, Any]) -> str:
+    sigmas = ", ".join(_say(metrics[f"pull_sigma_{axis}"], ".2f") for axis in "xyz")
+    return (
+        f"joint bound lateral {metrics['bound_lateral_nm']:.1f} nm, axial {metrics['bound_axial_nm']:.1f} nm  "
+        f"RMSE ÷ bound {metrics['rmse_over_bound_lateral']:.2f}, {metrics['rmse_over_bound_axial']:.2f}  pulls {sigmas}"
     )
 
 

@@ -19,6 +19,7 @@ from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
     from ds3d_tf.evaluation.truth import FrameTruth
+    from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer
 
 
@@ -31,6 +32,7 @@ EVALUATION_FILES = (
     "by_depth.png",
     "errors.png",
     "example_frames.png",
+    "refinement.png",
 )
 
 
@@ -78,7 +80,11 @@ def evaluate(
 
     from ds3d_tf.evaluation.comparison import compare
     from ds3d_tf.evaluation.metrics import metrics
+    from ds3d_tf.evaluation.plots import plot_refinement
+    from ds3d_tf.evaluation.refined import bounds_nm, refined_metrics
+    from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer, checked_options
+    from ds3d_tf.refinement.frames import refine
 
     localizer = Localizer(model)
     setup = localizer.setup
@@ -95,10 +101,21 @@ def evaluate(
     shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]] = []
     truths: list[FrameTruth] = []
     found: list[np.ndarray] = []
+    sigmas_um: list[np.ndarray] = []
+    tables: list[Localizations] = []
     stride = max(total // EXAMPLE_FRAMES, 1)
     progress("evaluating", 0, total)
     for stack, some_truths in _batches(examples, localizer, options.batch_size):
         some_found = localizer.rows(stack, threshold, radius_voxels)
+        shape = (stack.shape[1], stack.shape[2])
+        table = Localizations.from_rows(some_found, shape, setup)
+        if options.refine:
+            refined = refine(stack, table, setup, localizer.mask_rad)
+            numbers = range(1, len(stack) + 1)
+            some_found = [np.column_stack([one.xyz_um, one.confidence]) for one in map(refined.of_frame, numbers)]
+            sigmas_um.append(refined.sigma_xyz_um)
+            table = refined
+        tables.append(table.renumbered(range(len(truths), len(truths) + len(stack))))
         for frame, one_truth, one_found in zip(stack, some_truths, some_found, strict=True):
             if len(truths) % stride == 0 and len(shown) < EXAMPLE_FRAMES:
                 shown.append((frame, one_truth, one_found[:, :3]))
@@ -118,11 +135,18 @@ def evaluate(
         "threshold": threshold,
         "radius_voxels": radius_voxels,
         "label_threshold_photons": label_threshold,
+        "refined": options.refine,
         **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
+    bound = None
+    if options.refine:
+        bound = bounds_nm(truths, tables[0].frame_shape, setup, localizer.mask_rad)
+        values |= refined_metrics(comparison, bound, np.concatenate(sigmas_um))
     names = [f"frame {index * stride + 1}" for index in range(len(shown))]
     with output_folder(out, overwrite, "evaluate") as folder:
-        _write(folder, values, comparison, truths, found, shown, names, setup)
+        _write(folder, values, comparison, truths, tables, shown, names, setup)
+        if bound is not None and len(comparison.pairs):
+            plot_refinement(folder / "refinement.png", comparison, bound, np.concatenate(sigmas_um), values)
     return Evaluation(out, values)
 
 
@@ -168,20 +192,20 @@ def _write(
     values: dict[str, Any],
     comparison: Any,
     truths: list[FrameTruth],
-    found: list[np.ndarray],
+    tables: list[Localizations],
     shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]],
     names: list[str],
     setup: Setup,
 ) -> None:
+    import pandas as pd
+
     from ds3d_tf.evaluation import plots
     from ds3d_tf.evaluation.report import write_metrics
     from ds3d_tf.evaluation.truth import labelled_table
-    from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.tables.tables import write_table
 
     write_metrics(folder / METRICS_FILE, values)
-    localizations = Localizations.from_rows(found, shown[0][0].shape, setup)
-    write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())
+    write_table(folder / LOCALIZATIONS_FILE, pd.concat([one.to_dataframe() for one in tables], ignore_index=True))
     labelled_table(truths).to_csv(folder / TRUTH_FILE, index=False, float_format="%.6f", lineterminator="\n")
     plots.plot_by_emitter_number(folder / "by_emitter_number.png", values)
     plots.plot_by_depth(folder / "by_depth.png", values)

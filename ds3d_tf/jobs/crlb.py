@@ -62,7 +62,7 @@ def crlb(
     from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 
     conditions = typical_conditions(setup, **asdict(options.part(ConditionOptions)))
-    z_um = np.linspace(setup.volume.z_min_um, setup.volume.z_max_um, options.heights)
+    z_um = np.linspace(setup.volume.z_min_um, setup.volume.z_max_um, options.z_positions)
     bounds, images = {}, None
     sources = list(dict.fromkeys([setup.mask.source, *options.compare]))
     for index, source in enumerate(sources):

@@ -70,6 +70,8 @@ def localize(
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.refinement.refiner import Refiner
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
@@ -90,6 +92,7 @@ def localize(
         options.skip_damaged,
         options.memory_gb,
         options.precision,
+        Refiner() if options.refine else None,
     )
     identity = {
         "recording": recording,
@@ -99,9 +102,11 @@ def localize(
         "threshold": threshold,
         "radius": radius_voxels,
         **({} if options.precision == "float32" else {"precision": options.precision}),
+        **({"refined": True} if options.refine else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-        table = GrowingTable(out, identity, overwrite=overwrite)
+        columns = COLUMNS + (REFINED_COLUMNS if options.refine else ())
+        table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 
 

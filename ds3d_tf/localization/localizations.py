@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -106,6 +106,11 @@ class Localizations:
             chosen: bool ``[N]``, or int indices of any shape ``[K]`` (no unit).
         """
         return replace(self, frame=self.frame[chosen], xyz_um=self.xyz_um[chosen], confidence=self.confidence[chosen])
+
+    def renumbered(self, indices: Sequence[int]) -> Self:
+        """Return the localizations with other frames: frame 1 becomes the frame of index ``indices[0]``, and so on."""
+        numbers = np.asarray(indices, np.int64) + 1
+        return replace(self, frame=numbers[self.frame - 1])
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a table with ThunderSTORM's columns, in nm from the frame's upper left corner, z from ``z_min_um``."""

@@ -73,7 +73,7 @@ def bound_over_z(renderer: Any, z_um: np.ndarray, conditions: Conditions) -> Loc
 
     Args:
         renderer: an exact renderer.
-        z_um: float ``[E]``, heights, µm.
+        z_um: float ``[E]``, z positions, µm.
         conditions: photons, background, read noise, blur.
     """
     from ds3d_tf.optics.crlb import localization_bound
@@ -99,8 +99,8 @@ def write_curve(path: str | Path, z_um: np.ndarray, bound: LocalizationBound) ->
 
     Args:
         path: the file to write.
-        z_um: float ``[E]``, heights, µm.
-        bound: the bound at these heights.
+        z_um: float ``[E]``, z positions, µm.
+        bound: the bound at these z positions.
 
     Raises InputError if the file cannot be written.
     """
@@ -128,13 +128,13 @@ def draw_curves(
     images: np.ndarray,
     title: str,
 ) -> None:
-    """Draw the bounds of one or several masks over z, above the first mask's images at some heights.
+    """Draw the bounds of one or several masks over z, above the first mask's images at some z positions.
 
     Args:
         path: the PNG to write.
-        z_um: float ``[E]``, heights of the bounds, µm.
-        bounds: a name → its bound at these heights.
-        images: float ``[K, H, W]``, the first mask's emitter at K heights spread evenly over ``z_um``, counts.
+        z_um: float ``[E]``, z positions of the bounds, µm.
+        bounds: a name → its bound at these z positions.
+        images: float ``[K, H, W]``, the first mask's emitter at K z positions spread evenly over ``z_um``, counts.
         title: what is shown.
 
     Raises InputError if the file cannot be written.
@@ -148,15 +148,15 @@ def draw_curves(
     for panel, axis in zip(panels, ("x", "y", "z"), strict=True):
         for name, bound in bounds.items():
             panel.plot(z_um, getattr(bound, f"{axis}_nm"), label=name)
-        panel.set(xlabel="height z (µm)", title=f"bound on {axis}")
+        panel.set(xlabel="z (µm)", title=f"bound on {axis}")
         panel.set_ylim(0, 1.08 * max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values()))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("standard deviation (nm)")
     panels[0].legend(frameon=False, fontsize=8)
-    heights = np.linspace(np.min(z_um), np.max(z_um), len(images))
-    for panel, image, height in zip(lower.subplots(1, len(images)), images, heights, strict=True):
+    shown_um = np.linspace(np.min(z_um), np.max(z_um), len(images))
+    for panel, image, z in zip(lower.subplots(1, len(images)), images, shown_um, strict=True):
         panel.imshow(image, cmap="inferno", vmin=0)
-        panel.set_title(f"{height:.2f} µm", fontsize=8)
+        panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=140)

@@ -28,7 +28,7 @@ class DesignedMask:
     Attributes:
         zernike_rad: Noll index → coefficient, radians rms.
         mask_rad: float64 ``[N, N]`` (rows along y, columns along x), their sum, rad; 0 outside the pupil.
-        mean_bound_nm: mean of the bounds on x, y and z over the heights, nm.
+        mean_bound_nm: mean of the bounds on x, y and z over the z positions, nm.
         start_bounds_nm: the same after each start's first iterations, nm.
         steps: iterations from the best start on.
     """
@@ -41,12 +41,12 @@ class DesignedMask:
 
 
 def mean_bound_nm(renderer: Any, mask_rad: tf.Tensor, z_um: np.ndarray, conditions: Conditions) -> tf.Tensor:
-    """Return the mean over heights and over x, y and z of the bound on the standard deviation, differentiable.
+    """Return the mean over z positions and over x, y and z of the bound on the standard deviation, differentiable.
 
     Args:
         renderer: an exact renderer.
         mask_rad: float64 ``[N, N]``, phase mask, rad.
-        z_um: float ``[E]``, heights, µm.
+        z_um: float ``[E]``, z positions, µm.
         conditions: photons, background, read noise, blur.
 
     Returns:
@@ -87,7 +87,7 @@ def design(
     inside = grids.pupil_radius < 1
     across, down = grids.pupil_x[None, :], grids.pupil_x[:, None]
     basis = tf.constant(np.stack([zernike(index, across, down) * inside for index in options.modes]))
-    z_um = np.linspace(setup.volume.z_min_um, setup.volume.z_max_um, options.heights)
+    z_um = np.linspace(setup.volume.z_min_um, setup.volume.z_max_um, options.z_positions)
 
     @tf.function
     def value_and_slope(coefficients: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

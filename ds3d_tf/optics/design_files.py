@@ -90,9 +90,9 @@ def write_design(
         conditions: of the emitter.
         options: of the search.
         designed: its result.
-        z_um: float ``[E]``, heights of the bounds, µm.
-        bounds: name → bound at these heights; the designed mask's among them.
-        images: float ``[K, H, W]``, the designed mask's emitter at K heights spread evenly over ``z_um``, counts.
+        z_um: float ``[E]``, z positions of the bounds, µm.
+        bounds: name → bound at these z positions; the designed mask's among them.
+        images: float ``[K, H, W]``, the designed mask's emitter at K z positions spread evenly over ``z_um``, counts.
     """
     import yaml
     from scipy.io import savemat
@@ -138,9 +138,9 @@ def draw_design(
         optics: the setup's optics section.
         conditions: of the emitter.
         mask_rad: float ``[N, N]``, rad.
-        z_um: float ``[E]``, heights of the bounds, µm.
-        bounds: name → bound at these heights.
-        images: float ``[K, H, W]``, the mask's emitter at K heights spread evenly over ``z_um``, counts.
+        z_um: float ``[E]``, z positions of the bounds, µm.
+        bounds: name → bound at these z positions.
+        images: float ``[K, H, W]``, the mask's emitter at K z positions spread evenly over ``z_um``, counts.
     """
     from matplotlib.figure import Figure
 
@@ -162,13 +162,13 @@ def draw_design(
         top = 3 * min(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
         most = max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
         means = ", ".join(f"{getattr(bound, f'{axis}_nm').mean():.1f}" for bound in bounds.values())
-        panel.set(xlabel="height z (µm)", title=f"bound on {axis} (nm): mean {means}", ylim=(0, 1.05 * min(top, most)))
+        panel.set(xlabel="z (µm)", title=f"bound on {axis} (nm): mean {means}", ylim=(0, 1.05 * min(top, most)))
         panel.title.set_fontsize(9)
         panel.grid(alpha=0.3)
     upper.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(bounds), frameon=False)
-    heights = np.linspace(np.min(z_um), np.max(z_um), len(images))
-    for panel, image, height in zip(lower.subplots(1, len(images)), images, heights, strict=True):
+    shown_um = np.linspace(np.min(z_um), np.max(z_um), len(images))
+    for panel, image, z in zip(lower.subplots(1, len(images)), images, shown_um, strict=True):
         panel.imshow(image, cmap="inferno", vmin=0)
-        panel.set_title(f"{height:.2f} µm", fontsize=8)
+        panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
     figure.savefig(path, format="png", dpi=130)

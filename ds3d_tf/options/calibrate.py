@@ -139,7 +139,7 @@ class ConditionOptions(Options):
 class CrlbOptions(ConditionOptions):
     """Options of :func:`ds3d_tf.jobs.crlb.crlb`."""
 
-    heights: Annotated[int, Option("--z-positions", "Number of z positions.", least=2)] = 41
+    z_positions: Annotated[int, Option("--z-positions", "Number of z positions.", least=2)] = 41
     compare: Annotated[
         tuple[str, ...],
         Option("--compare", "Another mask to draw; may be repeated.", metavar="MASK"),
@@ -160,7 +160,7 @@ class DesignOptions(Options):
         ),
     ] = 4
     highest_mode: Annotated[int, Option("--highest", "Last Noll index.", "Zernike basis")] = 55
-    heights: Annotated[
+    z_positions: Annotated[
         int, Option("--z-positions", "Number of z positions over which the bound is averaged.", _SEARCH, least=2)
     ] = 17
     starts: Annotated[

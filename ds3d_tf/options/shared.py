@@ -32,6 +32,14 @@ SkipDamaged = Annotated[
     bool,
     Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),
 ]
+RefineOption = Annotated[
+    bool,
+    Option(
+        "--refine/--no-refine",
+        "Fit all emitters of a frame jointly: better positions, photons, uncertainties, missed emitters found.",
+        DETECTION,
+    ),
+]
 Seed = Annotated[int, Option("--seed", "Random seed.", least=0)]
 EmitterCount = Annotated[
     int | None,

@@ -16,6 +16,7 @@ from ds3d_tf.options.shared import (
     EmitterCount,
     MemoryGB,
     RadiusVoxels,
+    RefineOption,
     SkipDamaged,
     Threshold,
 )
@@ -32,6 +33,7 @@ class LocalizeOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    refine: RefineOption = False
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
     memory_gb: MemoryGB = DEFAULT_MEMORY_GB
@@ -79,6 +81,7 @@ class EvaluateOptions(Options):
         float,
         Option("--tolerance", "Maximum distance of a localization to its true emitter, nm.", DETECTION, "NM", above=0),
     ] = 100.0
+    refine: RefineOption = False
     batch_size: BatchSize = None
 
 

@@ -161,8 +161,15 @@ def test_export_replaces_a_folder_whole(tmp_path):
     with pytest.raises(InputError, match="is not only a SavedModel"):
         export_saved_model(None, None, None, folder)
     (folder / "saved_model.pb").write_bytes(b"old")
+    with pytest.raises(InputError, match=r"holds old\.txt"):
+        export_saved_model(None, None, None, folder)
+    assert (folder / "old.txt").read_text() == "old"
+    (folder / "old.txt").unlink()
+    (folder / "variables").mkdir()
+    (folder / "variables" / "variables.data-00000-of-00002").write_bytes(b"old")
     network = LocalizationNet(depth_voxels=5, filters=4, max_dilation=4)
     setup = load_setup("quickstart", ["volume.depth_voxels=5"])
     export_saved_model(network, setup, np.zeros((101, 101)), folder)
-    assert not (folder / "old.txt").exists() and (folder / "saved_model.pb").is_file()
+    assert not (folder / "variables" / "variables.data-00000-of-00002").exists()
+    assert (folder / "saved_model.pb").read_bytes() != b"old"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

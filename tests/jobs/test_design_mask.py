@@ -15,7 +15,7 @@ from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import load_setup
 
 SMALL = ("volume.height_px=24", "volume.width_px=24")
-QUICK = {"highest_mode": 8, "heights": 3, "starts": 1, "steps": 2}
+QUICK = {"highest_mode": 8, "z_positions": 3, "starts": 1, "steps": 2}
 
 
 def test_design_leaves_masks_a_setup_a_record_and_a_figure(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_design_leaves_masks_a_setup_a_record_and_a_figure(tmp_path: Path) -> No
 
 def test_what_design_refuses(tmp_path: Path) -> None:
     setup = load_setup("quickstart")
-    for wrong in ({"lowest_mode": 1}, {"highest_mode": 3}, {"heights": 1}, {"starts": 0}, {"photons": 0.0}):
+    for wrong in ({"lowest_mode": 1}, {"highest_mode": 3}, {"z_positions": 1}, {"starts": 0}, {"photons": 0.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             design_mask(setup, tmp_path / "out", **wrong)
     (tmp_path / "papers").mkdir()

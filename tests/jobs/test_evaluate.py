@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -102,8 +103,8 @@ def test_fresh_frames_by_command(ds3d, exported, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"frames": "frames.tif"}, "frames needs truth"),
-        ({"truth": "truth.csv"}, "truth needs frames"),
+        ({"frames": "frames.tif"}, "frames also needs truth"),
+        ({"truth": "truth.csv"}, "truth also needs frames"),
         ({"count": 0}, "count 0"),
         ({"emitter_count": -1}, "emitter_count -1"),
         ({"tolerance_nm": 0.0}, "tolerance_nm 0"),
@@ -167,3 +168,20 @@ def test_published_weights_on_simulated_frames(data, tmp_path):
     assert figures["rmse_lateral_nm"] == pytest.approx(expected["rmse_lateral_nm"], abs=0.5)
     assert figures["rmse_axial_nm"] == pytest.approx(expected["rmse_axial_nm"], abs=0.5)
     assert max(abs(figures[f"bias_{axis}_nm"]) for axis in "xyz") < 6
+
+
+def test_refined_frames_are_judged_by_the_bound_and_by_their_uncertainties(tmp_path: Path) -> None:
+    alone = evaluate("tetrapod_4um", tmp_path / "alone", count=6, seed=5)
+    done = evaluate("tetrapod_4um", tmp_path / "refined", count=6, seed=5, refine=True)
+    values = done.metrics
+    assert values["refined"] and not alone.metrics["refined"] and "rmse_over_bound_lateral" not in alone.metrics
+    # The same frames: refinement finds more of the emitters, and places them better.
+    assert values["emitters"] == alone.metrics["emitters"] and values["jaccard"] > alone.metrics["jaccard"]
+    assert values["rmse_lateral_nm"] < alone.metrics["rmse_lateral_nm"]
+    assert 0.5 < values["rmse_over_bound_lateral"] < 2 and "RMSE ÷ bound" in done.summary()
+    table = read_table(done.folder / "localizations.csv")
+    assert len(table) == values["localizations"] and table["frame"].max() <= 6
+    truth = pd.read_csv(done.folder / "truth.csv")
+    # Bright emitters over a low background: their photons are known to a few percent.
+    assert table["intensity [photon]"].sum() == pytest.approx(truth["photons"].sum(), rel=0.1)
+    assert (done.folder / "refinement.png").stat().st_size > 20_000

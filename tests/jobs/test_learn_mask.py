@@ -33,9 +33,13 @@ FILES = {
 @pytest.fixture(scope="module", autouse=True)
 def eager():
     """Run without graphs: the few steps here cost less than making them; the command in a process of its own does."""
+    from tensorflow.python.framework.config import disable_op_determinism
+
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+    # Deterministic runs ask for it for the whole process; other tests draw without seeds.
+    disable_op_determinism()
 
 
 @pytest.fixture(scope="module")

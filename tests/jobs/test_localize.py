@@ -131,10 +131,10 @@ def test_damaged_frames(model_folder, stack, tmp_path, capfd):
         localize(model_folder, folder, tmp_path / "a.csv")
     assert not list(tmp_path.glob("a.*"))
     done = localize(model_folder, folder, tmp_path / "a.csv", skip_damaged=True)
-    assert len(done.damaged) == 1 and "1 damaged frames left out" in done.summary()
+    assert len(done.damaged) == 1 and "1 damaged frames skipped" in done.summary()
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), rows[rows[:, 0] != 3], atol=1e-3)
-    assert "frame 3 left out" in (tmp_path / "a.log").read_text() and "3.tif" in (tmp_path / "a.log").read_text()
-    assert "left out" in capfd.readouterr().err
+    assert "frame 3 skipped" in (tmp_path / "a.log").read_text() and "3.tif" in (tmp_path / "a.log").read_text()
+    assert "skipped" in capfd.readouterr().err
 
 
 def test_a_folder_with_files_that_are_none(model_folder, tmp_path):
@@ -198,7 +198,7 @@ def test_killed_processes_leave_a_table_that_is_gone_on_with(model_folder, tmp_p
     assert done == sorted(set(done)) and done[-1] < 1200
     last = subprocess.run(line, capture_output=True, text=True, check=False, env=quick)
     assert last.returncode == 0, last.stderr
-    assert f"going on at frame {done[-1] + 1} of 1200" in last.stderr
+    assert f"resuming at frame {done[-1] + 1} of 1200" in last.stderr
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), rows, atol=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "long.tif"]
 
@@ -215,7 +215,7 @@ def test_ctrl_c_keeps_what_was_done(model_folder, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     message = process.communicate(timeout=60)[1]
-    assert process.returncode == 130 and "the same command goes on from there" in message
+    assert process.returncode == 130 and "run the same command again to resume" in message
     assert "Traceback" not in message
     localize(model_folder, tmp_path / "long.tif", tmp_path / "a.csv")
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), rows, atol=1e-3)

@@ -63,7 +63,7 @@ def test_a_server_killed_and_restarted_costs_nothing_but_time(
     server.kill()
     client.join(timeout=60)
     assert len(raised) == 1 and "no success within 0.5 s" in raised[0], raised
-    assert "frames before it are kept, and the same command goes on" in raised[0] and "damaged" not in raised[0]
+    assert "frames before it are kept; run the same command again to resume" in raised[0] and "damaged" not in raised[0]
     assert not out.exists()
 
     server = start_server(model_folder, ports=(server.grpc, server.rest))

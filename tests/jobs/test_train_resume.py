@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,22 @@ def test_a_run_can_be_made_longer(finished) -> None:
     run = train(setup.replace({"learning.epochs": 2}), out, resume=True)
     assert run.epochs == 2
     assert list(pd.read_csv(out / "history.csv").epoch) == [1, 2]
+
+
+def test_epochs_to_add_are_counted_from_the_checkpoint(finished) -> None:
+    setup, out = finished
+    before = len(pd.read_csv(out / "history.csv"))
+    run = train(setup.replace({"resuming.epochs": 1}), out, resume=True)
+    assert run.epochs == before + 1 == len(pd.read_csv(out / "history.csv"))
+
+
+def test_a_schedule_over_all_epochs_cannot_be_made_longer(finished, tmp_path) -> None:
+    setup, out = finished
+    shutil.copytree(out, tmp_path / "run")
+    cosine = setup.replace({"learning.schedule": "cosine", "learning.epochs": 5})
+    (tmp_path / "run" / "setup.yaml").write_text(cosine.to_yaml())
+    with pytest.raises(InputError, match=r"resuming\.epochs 9: the schedule of .* falls over 5 epochs"):
+        train(cosine.replace({"resuming.epochs": 9}), tmp_path / "run", resume=True)
 
 
 def test_another_setup_is_refused_with_the_difference(finished) -> None:

@@ -125,8 +125,11 @@ def test_wrong_arguments_are_named() -> None:
 def test_job_writes_figure_and_table(tmp_path) -> None:
     setup = load_setup("quickstart")
     out = tmp_path / "bound.png"
-    rows = crlb(setup, out, heights=5, compare=["flat"])
-    assert list(rows) == ["astigmatic", "flat"]
+    told: list[tuple[str, int, int | None]] = []
+    done = crlb(setup, out, z_positions=5, compare=("flat",), progress=lambda *call: told.append(call))
+    assert list(done.bounds_nm) == ["astigmatic", "flat"] and told == [("bounds", n, 2) for n in (0, 1, 2)]
+    lateral, axial = done.bounds_nm["flat"]
+    assert f"flat: lateral {lateral:.1f} nm, axial {axial:.1f} nm" in done.summary() and lateral > 0 < axial
     assert out.stat().st_size > 10_000
     assert len(out.with_suffix(".csv").read_text().splitlines()) == 6
     with pytest.raises(InputError, match="overwrite"):

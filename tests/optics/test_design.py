@@ -55,7 +55,7 @@ def test_objective_is_the_mean_bound_and_its_gradient_that_of_finite_differences
 def test_design_beats_the_masks_it_could_have_been_and_repeats_with_its_seed() -> None:
     setup = load_setup("quickstart", SMALL)
     conditions = typical_conditions(setup)
-    options = DesignOptions(highest_mode=15, heights=5, starts=2, start_steps=8, steps=10, seed=3)
+    options = DesignOptions(highest_mode=15, z_positions=5, starts=2, start_steps=8, steps=10, seed=3)
     calls: list[tuple[int, float]] = []
     found = design(setup, conditions, options, progress=lambda *call: calls.append(call))
     assert [step for step, _ in calls] == list(range(1, len(calls) + 1)) and calls[-1][1] <= min(found.start_bounds_nm)

@@ -92,7 +92,7 @@ def test_a_long_request_is_localized_in_steps_of_bounded_size(tmp_path):
     step = frames_a_step(shape)
     assert step == PIXELS_A_STEP // (96 * 101) == 3
     frames = rng.uniform(10, 3000, (2 * step + 1, *shape)).astype(np.float32)
-    whole = untiled.signatures["serving_default"](frames=tf.constant(frames))
+    whole = model.signatures["serving_default"](frames=tf.constant(frames))
     assert whole["count"].numpy().min() > 0
     for first in range(0, len(frames), step):
         part = model.signatures["serving_default"](frames=tf.constant(frames[first : first + step]))
@@ -114,7 +114,7 @@ def test_a_long_request_is_localized_in_steps_of_bounded_size(tmp_path):
 
 def test_a_frame_that_is_too_large_for_memory_is_localized_in_tiles(monkeypatch, exported):
     """The same positions with a limit so low that the frame falls into tiles."""
-    untiled = tf.saved_model.load(str(exported(**{"volume.margin_px": 6})))
+    untiled = tf.saved_model.load(str(exported()))
     monkeypatch.setattr("ds3d_tf.export.saved_model.pixels_within", lambda memory_gb, setup: 18 * 18)
     tiled = tf.saved_model.load(str(exported(**{"volume.margin_px": 6})))
     frames = np.full((2, 61, 47), 5, np.float32)

@@ -11,7 +11,9 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import quiet_tensorflow
@@ -26,6 +28,16 @@ _MOST_BATCHES_A_CHUNK = 32
 _SECONDS_FOR_WORKERS = 60
 
 
+class Refine(Protocol):
+    """What may be done to the localizations of some frames before they are written."""
+
+    def __call__(self, frames: np.ndarray, found: Localizations, mask_rad: np.ndarray) -> Localizations:
+        """Return better localizations of frames float32 ``[F, H, W]`` (counts), the first of which has number 1.
+
+        ``mask_rad`` is the model's phase mask, float64 ``[N, N]``, rad.
+        """
+
+
 @dataclass(frozen=True)
 class Work:
     """What a process must know to localize frames: a model, a recording and options; all of it can be sent."""
@@ -38,6 +50,7 @@ class Work:
     skip_damaged: bool
     memory_gb: float
     precision: str
+    refine: Refine | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +60,7 @@ class Finished:
     Attributes:
         next_frame: index of the first frame after them.
         localizations: of these frames; None: nothing new yet.
-        damaged: what is wrong with each frame left out, by index.
+        damaged: what is wrong with each frame skipped, by index.
     """
 
     next_frame: int
@@ -60,20 +73,22 @@ def localized_here(
 ) -> Iterator[Finished]:
     """Yield the frames from ``start`` to ``stop`` (exclusive; None: all) batch by batch, in order.
 
-    Raises InputError at a damaged frame unless these are left out; the frames before it are yielded first.
+    Raises InputError at a damaged frame unless these are skipped; the frames before it are yielded first.
     """
     from ds3d_tf.localization.frames.read_ahead import read_ahead
 
     for batch in read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged):
         rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
-        found = Localizations.from_rows(rows, source.shape, localizer.setup, batch.indices)
-        yield Finished(batch.first + batch.count, found, batch.damaged)
+        found = Localizations.from_rows(rows, source.shape, localizer.setup)
+        if work.refine is not None and batch.indices:
+            found = work.refine(batch.frames, found, localizer.mask_rad)
+        yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
 
 
 def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator[Finished]:
     """Yield the frames from ``start`` to ``stop`` (exclusive) in order, chunk by chunk, localized by Dask workers.
 
-    Batches are those of a single process, so the results are, too. What a lost worker had begun is done again by
+    Batches are those of a single process, so the results are, too. What a lost worker had started is done again by
     another one.
 
     Args:
@@ -118,7 +133,7 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
 
 
 def check_dask(where: str) -> None:
-    """Raise InputError if ``where`` is no place for work, or Dask is not installed."""
+    """Raise InputError if ``where`` is not a place for work, or Dask is not installed."""
     _local_workers(where)
     try:
         import distributed  # noqa: F401
@@ -147,7 +162,7 @@ def _client(where: str) -> Iterator[Any]:
     check_dask(where)
     import distributed
 
-    # Lost workers are no news to a person whose job goes on without them.
+    # Lost workers are no news to a person whose job continues without them.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     workers = _local_workers(where)
     with contextlib.ExitStack() as stack:
@@ -197,7 +212,7 @@ def _load(work: Work) -> tuple[Any, Any]:
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import Localizer
 
-    # A model exported anew under the same name is another one.
+    # A model that was exported again under the same name is another one.
     key = work, model_file(work.model).stat().st_mtime
     if key not in _loaded:
         _loaded.clear()

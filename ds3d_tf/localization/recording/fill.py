@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError, ServerError
+from ds3d_tf.common.errors import InputError, ServerError, argument
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.recording.batches import Finished
@@ -24,7 +24,7 @@ class LocalizedRecording:
     """What became of a recording.
 
     ``resumed_at`` frames had been done by an earlier, interrupted run; ``seconds`` is the time of this one;
-    ``damaged`` holds one sentence for each frame left out.
+    ``damaged`` holds one sentence for each frame skipped.
     """
 
     table: Path
@@ -47,7 +47,7 @@ class LocalizedRecording:
             + (f" after {self.resumed_at} of an earlier run" if self.resumed_at else ""),
         ]
         if self.damaged:
-            lines.append(f"{len(self.damaged)} damaged frames left out, named in {self.table.with_suffix('.log')}")
+            lines.append(f"{len(self.damaged)} damaged frames skipped, listed in {self.table.with_suffix('.log')}")
         lines.append(f"table: {self.table}")
         if self.figures:
             lines.append(f"figures: {self.figures[0].parent}/")
@@ -98,37 +98,36 @@ def _run(
     """Add the rows of finished frames to the table as they come."""
     messages = console.messages()
     if table.next_frame:
-        messages.print(f"going on at frame {table.next_frame + 1} of {len(source)}")
+        messages.print(f"resuming at frame {table.next_frame + 1} of {len(source)}")
     try:
         with PatientInterrupt() as interrupt:
             progress("localizing", table.next_frame, len(source))
             for part in finished:
                 for reason in part.damaged.values():
-                    messages.print(f"left out: {reason}", soft_wrap=True)
+                    messages.print(f"skipped: {reason}", soft_wrap=True)
                 if part.localizations is not None:
                     table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged)
                 progress("localizing", part.next_frame, len(source))
                 interrupt.check()
     except KeyboardInterrupt:
         table.commit()
-        messages.print(f"stopped after frame {table.next_frame}; the same command goes on from there", soft_wrap=True)
+        messages.print(f"stopped after frame {table.next_frame}; run the same command again to resume", soft_wrap=True)
         raise
     except InputError as error:
         # Nothing is left of a job that failed at once; one that ran for long keeps what it has.
         if not table.on_disk or "cannot write" in str(error):
             raise
         table.commit()
-        hint = "" if isinstance(error, ServerError) else " (--skip-damaged leaves damaged frames out)"
-        raise InputError(
-            f"{error}; the {table.next_frame} frames before it are kept, and the same command goes on{hint}"
-        ) from error
+        hint = "" if isinstance(error, ServerError) else f" ({argument('skip_damaged')} skips damaged frames)"
+        kept = f"the {table.next_frame} frames before it are kept; run the same command again to resume{hint}"
+        raise InputError(f"{error.marked}; {kept}") from error
 
 
 def _write_log(out: Path, damaged: dict[int, str]) -> None:
-    """Name the frames left out in a log beside the table, if there are any."""
+    """Name the frames skipped in a log beside the table, if there are any."""
     from ds3d_tf.common.files import whole_file
 
     if damaged:
-        lines = [f"frame {index + 1} left out: {reason}" for index, reason in sorted(damaged.items())]
+        lines = [f"frame {index + 1} skipped: {reason}" for index, reason in sorted(damaged.items())]
         with whole_file(out.with_suffix(".log")) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

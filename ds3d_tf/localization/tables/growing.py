@@ -1,4 +1,4 @@
-"""A table that grows while a recording is localized, and goes on where a killed process stopped."""
+"""A table that grows while a recording is localized, and is resumed where a killed process stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GrowingTable:
 
     Rows reach the disk in chunks of finished frames; what a killed process wrote beyond its last chunk is cut off
     when the same job opens the table again. ``next_frame`` is the index of the first frame still to do and
-    ``damaged`` names the frames left out.
+    ``damaged`` names the frames skipped.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class GrowingTable:
         overwrite: bool = False,
         seconds: float | None = None,
     ) -> None:
-        """Begin the table of ``out``, or go on with it.
+        """Start the table of ``out``, or resume it.
 
         Args:
             out: name of the finished table; the partial one lies beside it.
             identity: facts (JSON) that make two jobs the same: recording, model, options.
             columns: names of its columns.
-            overwrite: begin again if the partial table is of another job.
+            overwrite: start again if the partial table is of another job.
             seconds: least time between chunks on disk.
 
         Raises:
@@ -65,7 +65,7 @@ class GrowingTable:
 
     @property
     def on_disk(self) -> bool:
-        """Whether a chunk is on disk, from which the same job would go on."""
+        """Whether a chunk is on disk, from which the same job would resume."""
         return self._bytes > 0
 
     def append(self, rows: pd.DataFrame, next_frame: int, damaged: Mapping[int, str] | None = None) -> None:
@@ -98,7 +98,7 @@ class GrowingTable:
             self._cut_back()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             kept = (
-                f"{self.rows_file} holds what was finished before, and the same command goes on from there"
+                f"{self.rows_file} holds what was finished before, and the same command resumes from there"
                 if self._bytes
                 else "nothing is kept"
             )
@@ -150,7 +150,7 @@ class GrowingTable:
         elif differing or not valid:
             what = f"of another {differing[0]}" if other and differing else "damaged"
             raise InputError(
-                f"{self.rows_file} is the unfinished table of another job ({what}), which {out} would go on with; "
+                f"{self.rows_file} is the unfinished table of another job ({what}), which {out} would continue; "
                 "choose another name, remove it, or add --overwrite"
             )
         else:

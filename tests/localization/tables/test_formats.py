@@ -8,7 +8,8 @@ import yaml
 
 from ds3d_tf.common import InputError
 from ds3d_tf.localization.tables import formats as table_formats
-from ds3d_tf.localization.tables.tables import COLUMNS, read_table, to_table, write_table
+from ds3d_tf.localization.tables.formats import save_table
+from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, read_table, to_table, write_table
 from ds3d_tf.setup import load_setup
 
 
@@ -84,3 +85,32 @@ def test_tables_without_rows(tmp_path, setup, name):
 def test_unknown_endings(name):
     with pytest.raises(InputError, match=r"ends in \.csv, \.h5, \.hdf5, \.parquet"):
         table_formats.check_table_name(name)
+
+
+def test_refined_columns_reach_every_format(tmp_path) -> None:
+    setup = load_setup("demo1")
+    table = to_table([1, 3], [[0.5, -0.25, 1.0], [0, 0, 2.0]], [120.0, np.nan], (121, 121), setup)
+    for number, name in enumerate(REFINED_COLUMNS):
+        table[name] = [10.0 + number, 20.0 + number]
+    save_table(table, tmp_path / "a.csv", (121, 121), setup, 3)
+    again = read_table(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(again, table, check_exact=False, atol=6e-4, rtol=0)
+    save_table(table, tmp_path / "a.parquet", (121, 121), setup, 3)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), again)
+    save_table(table, tmp_path / "a.hdf5", (121, 121), setup, 3)
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        locs = file["locs"][:]
+    pixel_nm = 1000 * setup.optics.pixel_um
+    values = again.iloc[0]
+    assert locs["photons"][0] == values["intensity [photon]"] and locs["bg"][0] == values["offset [photon]"]
+    for name, column in (("sx", "sigma [nm]"), ("lpx", "uncertainty_x [nm]"), ("lpy", "uncertainty_y [nm]")):
+        assert locs[name][0] * pixel_nm == pytest.approx(values[column], rel=1e-6)
+    assert locs["lpz"][0] == pytest.approx(values["uncertainty_z [nm]"])
+    # The network's confidence is missing where the search found the molecule; it is not taken for a number.
+    assert np.isnan(again["intensity [au]"][1]) and locs["net_gradient"][1] == 0
+
+
+def test_an_empty_confidence_is_refused_without_a_refinement(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(COLUMNS) + "\n1,2,3,4,\n")
+    with pytest.raises(InputError, match=r"row 2, column 'intensity \[au\]'"):
+        read_table(tmp_path / "a.csv")
