@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ds3d_tf.setup.sections import Section, Sections
+from ds3d_tf.setup.camera_section import CameraSection
+from ds3d_tf.setup.section import Section
+from ds3d_tf.setup.sections import Sections
 
 PAGE = Path(__file__).resolve().parents[1] / "setup.md"
 
@@ -27,7 +29,7 @@ def field_tables() -> str:
     """Return a heading, the docstring and a table of fields for every section, in the order of the setup."""
     lines = []
     for name, field in Sections.model_fields.items():
-        section = field.default
+        section = CameraSection() if name == "camera" else field.default
         if not isinstance(section, Section):
             continue
         number, meaning = re.fullmatch(r"(\d+)\. (.*)", (type(section).__doc__ or "").strip(), re.DOTALL).groups()  # type: ignore[union-attr]

@@ -54,6 +54,7 @@ def joint_bound(
     background: ArrayLike = 0.0,
     read_noise: ArrayLike = 0.0,
     blur_sigma_px: ArrayLike = 1.0,
+    efficiency: float = 1.0,
     chunk_emitters: int = 8,
 ) -> LocalizationBound:
     """Return the Cramér–Rao bound of all emitters of one frame together.
@@ -68,6 +69,7 @@ def joint_bound(
         background: float ``[H, W]`` or a number, expected counts of a pixel.
         read_noise: float ``[H, W]`` or a number, standard deviation, counts.
         blur_sigma_px: float ``[E]`` or a number, camera pixels.
+        efficiency: share of the photons' information that the camera keeps, no unit (``Camera.efficiency``).
         chunk_emitters: emitters rendered at a time.
 
     Raises InputError if ``xyz_um`` is not an ``[E, 3]`` array, or if background and read noise are both 0 somewhere
@@ -92,7 +94,7 @@ def joint_bound(
         slopes.append(own.swapaxes(0, 1))
     jacobian = np.concatenate(slopes).reshape(count * _PER_EMITTER, -1).astype(np.float64)
     jacobian = np.concatenate([jacobian, np.ones((1, jacobian.shape[1]))])
-    information = (jacobian / variance.ravel()) @ jacobian.T
+    information = efficiency * ((jacobian / variance.ravel()) @ jacobian.T)
     sigma = np.sqrt(bound_variances(tf.constant(information[None])).numpy()[0])
     x, y, z, brightness = sigma[:-1].reshape(count, _PER_EMITTER).T
     return LocalizationBound(1000 * x, 1000 * y, 1000 * z, brightness, np.full(count, sigma[-1]))

@@ -242,6 +242,7 @@ def _description(folder: Path, name: str, setup: Setup, receptive_radius_px: int
     confidences = spec.IntervalOrRatioDataDescr(type="float32", range=(0.0, float(setup.learning.scaling_factor)))
     tensorflow_version = spec.Version(tf.__version__)
     author = spec.Author(name=AUTHOR)
+    camera_files = sorted(path.name for path in folder.glob("camera_*.npy"))
     return spec.ModelDescr(
         name="".join(letter if letter.isalnum() or letter in "_+- ()" else " " for letter in name)[:128],
         description="3D localization of single molecules with an engineered point spread function (DeepSTORM3D)",
@@ -252,7 +253,7 @@ def _description(folder: Path, name: str, setup: Setup, receptive_radius_px: int
         tags=["single-molecule-localization", "smlm", "psf-engineering", "3d", "fluorescence", "keras", "tensorflow"],
         documentation=spec.FileDescr(source=folder / "README.md"),
         covers=[spec.FileDescr(source=folder / "cover.png")],
-        attachments=[spec.FileDescr(source=folder / file) for file in (SETUP_FILE, MASK_FILE)],
+        attachments=[spec.FileDescr(source=folder / file) for file in (SETUP_FILE, MASK_FILE, *camera_files)],
         inputs=[
             spec.InputTensorDescr(
                 id=spec.TensorId(INPUT),

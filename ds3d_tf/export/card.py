@@ -12,6 +12,7 @@ from ds3d_tf.common.file_names import CARD_FILE, EVALUATION_FOLDER, HISTORY_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
 from ds3d_tf.setup import Setup, load_setup
+from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.training.run_folder.parts import how_it_ended, read_parts
 
 
@@ -120,6 +121,18 @@ def _microscope(setup: Setup) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
+def _camera(camera: CameraSection) -> str:
+    def shown(value: float | str) -> str:
+        return "a map" if isinstance(value, str) else f"{value:g}"
+
+    em_gain = f", EM gain {camera.em_gain:g}" if camera.em_gain > 1 else ""
+    return (
+        f"σ {shown(camera.read_noise_electrons)} electrons, offset {shown(camera.offset_counts)} counts, "
+        f"{shown(camera.counts_per_electron)} counts an electron{em_gain}, "
+        f"quantum efficiency {camera.quantum_efficiency:g}"
+    )
+
+
 def _data(setup: Setup) -> list[tuple[str, Any]]:
     section, signal, noise = setup.training_set, setup.signal, setup.read_noise
     origin = f"data set {Path(section.folder).name}" if section.folder else "simulated during the training"
@@ -138,6 +151,8 @@ def _data(setup: Setup) -> list[tuple[str, Any]]:
     if noise.kind != "none":
         even = "" if noise.kind == "uniform" else "uneven, "
         reading = f"{even}σ {_range(noise.sigma_range)} counts, baseline {_range(noise.baseline_range)}"
+    if setup.camera is not None:
+        reading = _camera(setup.camera)
     normal = setup.normalization
     scale = (
         "each frame to [0, 1]" if normal.kind == "project_01" else f"(counts - {normal.subtract:g}) / {normal.divide:g}"

@@ -29,6 +29,7 @@ from ds3d_tf.localization.peaks.tiles import (
 )
 from ds3d_tf.model.localization_net import LocalizationNet
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import write_maps
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 
@@ -54,7 +55,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
     """
     folder = Path(folder)
     refuse_strangers(folder, SAVED_MODEL_FILES, "SavedModel")
-    own_setup = setup.with_mask(mask_rad, MASK_FILE)
+    own_setup = setup.with_mask(mask_rad, MASK_FILE).with_camera_maps()
     receptive_radius_px = getattr(model, "receptive_radius_px", None)
     network = {
         "reach_px": None if receptive_radius_px is None else int(receptive_radius_px),
@@ -86,6 +87,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         assets.mkdir(exist_ok=True)
         (assets / SETUP_FILE).write_text(facts["setup_yaml"], encoding="utf-8")
         np.save(assets / MASK_FILE, np.asarray(mask_rad, np.float64))
+        write_maps(assets, own_setup.camera_maps)
         (assets / NETWORK_FACTS_FILE).write_text(facts["network_json"], encoding="utf-8")
         write_warmup_request(temporary, setup, receptive_radius_px or 1)
 

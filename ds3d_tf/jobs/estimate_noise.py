@@ -33,9 +33,11 @@ TYPICAL_TILES = 12
 
 @dataclass(frozen=True)
 class EstimatedNoise:
-    """What was written and estimated (counts); signal values are None where there was no setup.
+    """What was written and estimated; signal values are None where there was no setup.
 
-    ``setup`` is the complete setup, or None; ``remarks`` holds a sentence for each thing a person should look at.
+    ``baseline`` and ``sigma`` are counts, ``signal_mean`` too, or photons where there is a camera, whose numbers
+    ``camera`` says in a line. ``setup`` is the complete setup, or None; ``remarks`` holds a sentence for each thing a
+    person should look at.
     """
 
     folder: Path
@@ -46,11 +48,15 @@ class EstimatedNoise:
     sections: dict[str, dict[str, Any]]
     setup: Setup | None
     remarks: list[str]
+    camera: str | None = None
 
     def summary(self) -> str:
         """Return what a person wants to know about it, a few lines."""
         lines = [f"baseline {self.baseline:.2f} counts, background noise {self.sigma:.2f} counts"]
+        if self.camera:
+            lines.append(self.camera)
         if self.signal_mean is not None:
+            unit = "photons" if self.camera or "camera" in self.sections else "counts"
             signal = self.sections["signal"]
             law = (
                 f"gamma, shape {signal['gamma_shape']:g}, scale {signal['gamma_scale']:g}"
@@ -58,7 +64,7 @@ class EstimatedNoise:
                 else "uniform, {:g} to {:g}".format(*signal["uniform_range"])
             )
             lines.append(
-                f"signal {self.signal_mean:.0f} counts an emitter ({law}); "
+                f"signal {self.signal_mean:.0f} {unit} an emitter ({law}); "
                 f"light of {self.emitters_a_tile:.1f} emitters in an area of a simulated frame"
             )
         lines += [f"note: {remark}" for remark in self.remarks]
@@ -95,16 +101,20 @@ def estimate_noise(
     seed = options.seed
 
     from ds3d_tf.calibration.noise import report as noise_report
+    from ds3d_tf.calibration.noise.camera_estimate import estimate_camera, tiles_in_photons
     from ds3d_tf.calibration.noise.emitter_free import emitter_free
     from ds3d_tf.calibration.noise.estimated_sections import (
         as_changes,
+        camera_section,
+        light_sections,
         noise_sections,
         normalization_section,
         signal_section,
     )
-    from ds3d_tf.calibration.noise.plots import draw_where
+    from ds3d_tf.calibration.noise.plots import draw_photon_transfer, draw_where
     from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
     from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.setup.camera_files import load_camera
 
     source = open_frames(frames)
     if len(source) < FEWEST_FRAMES:
@@ -119,19 +129,31 @@ def estimate_noise(
         free_pixels = _all_pixels
     noise = _noise(noise_tiles, free_pixels, frames, box)
     sections = noise_sections(noise)
+    given = load_camera(setup) if setup else None
+    found = estimate_camera(noise, given, options.offset_counts, options.em_gain)
+    counts, of_light = tiles, noise
+    if found.camera is not None:
+        tiles, noise_tiles = (tiles_in_photons(some, found.camera, source.shape) for some in (tiles, noise_tiles))
+        of_light = _noise(noise_tiles, free_pixels, frames, box)
+        sections = light_sections(of_light)
+        if given is None:
+            sections["camera"] = camera_section(found.camera)
     search = signal = None
     crowd: float | None = None
     if setup is not None:
-        search, signal, crowd = _signal(tiles, setup, noise, frames, progress)
+        search, signal, crowd = _signal(tiles, setup, of_light, frames, progress)
         sections["signal"] = signal_section(signal.law)
         if setup.normalization.kind == "factors":
-            sections["normalization"] = normalization_section([tile.pixels for tile in tiles])
+            sections["normalization"] = normalization_section([tile.pixels for tile in counts])
     remarks = noise_report.remarks(setup, noise, signal, crowd, box)
+    remarks += found.remarks(options.offset_counts is not None)
     with output_folder(out, overwrite, "estimate-noise") as folder:
-        draw_where(folder / "where.png", tiles, _shown_pixels(box), noise, signal, search)
+        draw_where(folder / "where.png", counts, _shown_pixels(box), noise, signal, search)
+        if found.transfer is not None:
+            draw_photon_transfer(folder / "photon_transfer.png", found.transfer, found.camera)
         _write_yaml(folder / SECTIONS, sections)
         Setup.from_yaml((folder / SECTIONS).read_text("utf-8"), where=SECTIONS)
-        report = noise_report.report(frames, noise, signal, crowd, box)
+        report = {**noise_report.report(frames, noise, signal, crowd, box), **found.report()}
         complete = None
         if setup is not None:
             from ds3d_tf.optics.masks import load_mask
@@ -139,7 +161,7 @@ def estimate_noise(
             changes = {"name": f"{setup.name}, estimated noise", **as_changes(sections)}
             complete = setup.with_mask(load_mask(setup)).replace(changes)
             complete.save(folder / "setup.yaml")
-            report["comparison"] = _compare(folder / "comparison.png", tiles, complete, crowd or 0.0, seed)
+            report["comparison"] = _compare(folder / "comparison.png", counts, complete, crowd or 0.0, seed)
         _write_yaml(folder / REPORT, report)
     return EstimatedNoise(
         out,
@@ -150,6 +172,7 @@ def estimate_noise(
         sections,
         complete,
         remarks,
+        found.summary(),
     )
 
 

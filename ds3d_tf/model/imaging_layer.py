@@ -12,8 +12,10 @@ from ds3d_tf.optics.pupil import pupil_grids
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.zernike import zernike
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import load_camera
 from ds3d_tf.setup.sections import NormalizationSection, OpticsSection, VolumeSection
 from ds3d_tf.simulation.camera import differentiable_shot_noise
+from ds3d_tf.simulation.camera_counts import counts_per_photon
 from ds3d_tf.simulation.normalization import normalize
 
 LOWEST_MODE = 4  # piston and tilts change no image
@@ -35,6 +37,7 @@ class ImagingLayer(keras.layers.Layer):
         basis: "pixels" or "zernike".
         highest_mode: last Noll index of "zernike".
         step_ratio: how many times larger the mask's steps are than the optimizer's learning rate says.
+        counts_per_photon: of the camera, counts.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class ImagingLayer(keras.layers.Layer):
         basis: str = "pixels",
         highest_mode: int = 55,
         step_ratio: float = 1.0,
+        counts_per_photon: float = 1.0,
         **kwargs: Any,
     ) -> None:
         kwargs.update(dtype="float32", autocast=False)
@@ -57,6 +61,7 @@ class ImagingLayer(keras.layers.Layer):
         self.basis = basis
         self.highest_mode = highest_mode
         self.step_ratio = step_ratio
+        self.counts_per_photon = counts_per_photon
         self.renderer = exact_renderer(self.optics, self.volume, np.zeros((size_px, size_px)))
         if tf.config.list_physical_devices("GPU"):
             # Few large chunks keep a GPU busy; on a CPU small ones stay in its cache.
@@ -73,6 +78,7 @@ class ImagingLayer(keras.layers.Layer):
             start_rad: float ``[N, N]`` (rows along y, columns along x), phase mask to start from, rad.
         """
         mask = setup.mask
+        camera = load_camera(setup)
         layer = cls(
             setup.optics,
             setup.volume,
@@ -81,6 +87,7 @@ class ImagingLayer(keras.layers.Layer):
             mask.basis,
             mask.highest_mode,
             (mask.learning_rate or setup.learning.learning_rate) / setup.learning.learning_rate,
+            1.0 if camera is None else counts_per_photon(camera),
             name="imaging",
             trainable=mask.learn,
         )
@@ -117,8 +124,10 @@ class ImagingLayer(keras.layers.Layer):
             float32 ``[B, H, W]``, no unit.
         """
         light = self.renderer(parts["xyz_um"], parts["photons"], parts["blur_sigma_px"], self.mask())
-        counts = differentiable_shot_noise(light + parts["background"], parts["shot_noise"]) + parts["dark_counts"]
-        return normalize(tf.maximum(counts, 0.0), self.normalization)
+        counts = differentiable_shot_noise(light + parts["background"], parts["shot_noise"])
+        if self.counts_per_photon != 1.0:
+            counts *= self.counts_per_photon
+        return normalize(tf.maximum(counts + parts["dark_counts"], 0.0), self.normalization)
 
     def compute_output_spec(self, parts: dict[str, Any]) -> Any:
         """Return shape and dtype of the frames for symbolic parts."""
@@ -134,6 +143,7 @@ class ImagingLayer(keras.layers.Layer):
             "basis": self.basis,
             "highest_mode": self.highest_mode,
             "step_ratio": self.step_ratio,
+            "counts_per_photon": self.counts_per_photon,
             "name": self.name,
             "trainable": self.trainable,
         }

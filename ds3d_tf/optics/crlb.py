@@ -133,6 +133,7 @@ def localization_bound(
     background: ArrayLike = 0.0,
     read_noise: ArrayLike = 0.0,
     blur_sigma_px: ArrayLike = 1.0,
+    efficiency: float = 1.0,
     chunk_emitters: int = 8,
 ) -> LocalizationBound:
     """Return the Cramér–Rao bound of lone emitters whose photons and background are estimated together with x, y, z.
@@ -144,6 +145,7 @@ def localization_bound(
         background: float ``[E]`` or a number, counts a pixel.
         read_noise: float ``[E]`` or a number, standard deviation, counts.
         blur_sigma_px: float ``[E]`` or a number, camera pixels.
+        efficiency: share of the photons' information that the camera keeps, no unit (``Camera.efficiency``).
         chunk_emitters: emitters computed at a time.
 
     Raises ValueError if ``xyz_um`` is not an ``[E, 3]`` array, or if background and read noise are both 0 somewhere
@@ -164,6 +166,6 @@ def localization_bound(
         flux, level, noise, blur = (value[part] for value in values)
         images, derivatives = image_derivatives(renderer, tf.constant(positions[part]), tf.constant(blur))
         information = fisher_information(images, derivatives, tf.constant(flux), tf.constant(level), tf.constant(noise))
-        variances.append(bound_variances(information).numpy())
+        variances.append(bound_variances(information * efficiency).numpy())
     x, y, z, flux, level = np.sqrt(np.concatenate(variances)).T
     return LocalizationBound(1000 * x, 1000 * y, 1000 * z, flux, level)

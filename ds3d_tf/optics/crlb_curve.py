@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import load_camera
 
 if TYPE_CHECKING:
     from ds3d_tf.optics.crlb import LocalizationBound
@@ -25,16 +26,21 @@ class Conditions:
         background: counts a pixel.
         read_noise: standard deviation, counts.
         blur_sigma_px: standard deviation, camera pixels.
+        efficiency: share of the photons' information that the camera keeps, no unit.
     """
 
     photons: float
     background: float
     read_noise: float
     blur_sigma_px: float
+    efficiency: float = 1.0
 
 
 def typical_conditions(setup: Setup, **changes: float | None) -> Conditions:
     """Return the mean conditions of a ``Setup``, with those given (not None) instead.
+
+    With a section `camera`, the read noise is that of the camera, here as photons; one that is given is taken to be in
+    photoelectrons before any EM gain.
 
     A background and a read noise that are both 0 become 1 count of background: no camera is darker.
     """
@@ -47,7 +53,16 @@ def typical_conditions(setup: Setup, **changes: float | None) -> Conditions:
         "read_noise": 0.0 if noise.kind == "none" else float(np.mean(noise.sigma_range)),
         "blur_sigma_px": float(np.mean(setup.blur.sigma_range_px)),
     }
-    values.update({name: value for name, value in changes.items() if value is not None})
+    camera = load_camera(setup)
+    given = {name: value for name, value in changes.items() if value is not None}
+    if camera is not None:
+        camera = camera.typical()
+        if "read_noise" in given:
+            camera = replace(camera, read_noise_electrons=given.pop("read_noise") * camera.em_gain)
+        values["read_noise"] = float(camera.read_noise_photons)
+        values["background"] += camera.spurious_electrons / camera.quantum_efficiency
+        values["efficiency"] = camera.efficiency
+    values.update(given)
     if values["background"] + values["read_noise"] <= 0:
         values["background"] = 1.0
     return Conditions(**values)

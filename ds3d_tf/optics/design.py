@@ -57,6 +57,7 @@ def mean_bound_nm(renderer: Any, mask_rad: tf.Tensor, z_um: np.ndarray, conditio
     same = {name: tf.fill([len(z_um)], tf.constant(value, tf.float64)) for name, value in asdict(conditions).items()}
     images, derivatives = image_derivatives(renderer, xyz, same["blur_sigma_px"], mask_rad)
     information = fisher_information(images, derivatives, same["photons"], same["background"], same["read_noise"])
+    information *= conditions.efficiency
     return 1000 * tf.reduce_mean(tf.sqrt(bound_variances(information)[:, :3]))
 
 

@@ -58,7 +58,7 @@ def design_record(
         "optics": values["optics"],
         "volume": values["volume"],
         "mask_size_px": setup.mask.size_px,
-        "conditions": asdict(conditions),
+        "conditions": {k: v for k, v in asdict(conditions).items() if k != "efficiency" or v != 1},
         "options": asdict(options),
         "versions": {
             "python": platform.python_version(),

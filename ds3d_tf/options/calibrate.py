@@ -98,6 +98,14 @@ class EstimateNoiseOptions(Options):
             numbers=True,
         ),
     ] = ()
+    offset_counts: Annotated[
+        float | None,
+        Option("--offset", "Counts of a dark pixel of the camera, if known; estimated if omitted.", INPUT),
+    ] = None
+    em_gain: Annotated[
+        float,
+        Option("--em-gain", "EM gain of an EMCCD, which doubles the variance; 1 for other cameras.", INPUT, least=1),
+    ] = 1.0
     seed: Seed = 0
 
 
@@ -114,7 +122,12 @@ class ConditionOptions(Options):
     ] = None
     read_noise: Annotated[
         float | None,
-        Option("--read-noise", "Standard deviation, counts; the setup's mean if omitted.", _CONDITIONS, least=0),
+        Option(
+            "--read-noise",
+            "Standard deviation, counts (with a section `camera`: photoelectrons); the setup's mean if omitted.",
+            _CONDITIONS,
+            least=0,
+        ),
     ] = None
     blur_sigma_px: Annotated[
         float | None,

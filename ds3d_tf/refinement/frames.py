@@ -60,7 +60,7 @@ def refine(
     if not min_gain > 0:
         raise InputError(f"{argument('min_gain')}: expected more than 0, got {min_gain}")
     shape = (frames.shape[1], frames.shape[2])
-    noise = CameraNoise.from_setup(setup) if noise is None else noise
+    noise = CameraNoise.from_setup(setup, shape) if noise is None else noise
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
@@ -120,14 +120,14 @@ def _refine_frame(
         parts = [RegionFit(scene, fit, np.arange(len(fit.emitters)))]
     else:
         parts = explain_in_regions(frame, model, middle, blur_range_px, emitters, explained)
-    columns = [_columns(part, index, noise.excess) for part in parts]
+    columns = [_columns(part, index, noise.photons_per_unit) for part in parts]
     result = {name: np.concatenate([some[name] for some in columns]) for name in columns[0]}
     result["confidence"] = _confidence(result["xyz_um"], proposed)
     return result
 
 
-def _columns(part: RegionFit, index: int, excess: float) -> dict[str, np.ndarray]:
-    """Return a region's columns of the table; the fit's photoelectrons are divided by the excess of the noise."""
+def _columns(part: RegionFit, index: int, photons: float) -> dict[str, np.ndarray]:
+    """Return a region's columns of the table; a unit of the fit stands for so many ``photons``."""
     scene, fit, own = part.scene, part.fit, part.own
     if not len(own):
         return _nothing()
@@ -139,11 +139,11 @@ def _columns(part: RegionFit, index: int, excess: float) -> dict[str, np.ndarray
         "frame": np.full(len(xyz_um), index + 1, np.int64),
         "xyz_um": xyz_um,
         "confidence": np.full(len(xyz_um), np.nan),
-        "photons": fit.emitters[:, PHOTONS] * excess,
-        "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * excess,
+        "photons": fit.emitters[:, PHOTONS] * photons,
+        "background": scene.spline.surface(fit.background)[row, column].astype(np.float64) * photons,
         "blur_px": fit.emitters[:, BLUR],
         "sigma_xyz_um": sigma[:, :3],
-        "sigma_photons": sigma[:, PHOTONS] * excess,
+        "sigma_photons": sigma[:, PHOTONS] * photons,
         "log_likelihood_gain": (fit.emitters[:, PHOTONS] / np.maximum(sigma[:, PHOTONS], 1e-15)) ** 2 / 2,
         "reduced_chi2": window_chi2(scene, fit)[0],
     }

@@ -8,6 +8,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import load_camera
 
 # A dark, noiseless pixel would carry infinite information.
 MIN_VARIANCE = 0.05
@@ -23,6 +24,7 @@ class CameraNoise:
         read_sigma: standard deviation of the read noise, photoelectrons, a number or float ``[H, W]``.
         excess: variance over mean of the shot noise in photoelectrons: 1, or 2 for an EMCCD.
         valid: bool ``[H, W]``, True for pixels to use; None: all.
+        quantum_efficiency: photoelectrons of a photon, no unit.
     """
 
     offset: float | np.ndarray = 0.0
@@ -30,6 +32,7 @@ class CameraNoise:
     read_sigma: float | np.ndarray = 0.0
     excess: float = 1.0
     valid: np.ndarray | None = None
+    quantum_efficiency: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("gain", None), ("read_sigma", 0.0), ("offset", -np.inf)):
@@ -40,15 +43,39 @@ class CameraNoise:
             if not np.isfinite(used).all() or (used < least if least is not None else used <= 0).any():
                 wanted = "positive numbers" if least is None else "finite numbers of 0 or more"
                 raise InputError(f"{name}: expected {wanted}, got {np.min(used):g} as the smallest")
+        if not 0 < self.quantum_efficiency <= 1:
+            raise InputError(f"quantum_efficiency: expected above 0, at most 1, got {self.quantum_efficiency:g}")
         if not (np.isfinite(self.excess) and self.excess > 0):
             raise InputError(f"excess: expected a positive number, got {self.excess:g}")
 
-    @classmethod
-    def from_setup(cls, setup: Setup) -> CameraNoise:
-        """Return the noise that a setup simulates: gain 1 and the root mean square of its range of read noise.
+    @property
+    def photons_per_unit(self) -> float:
+        """Photons that one unit of :meth:`measured` stands for."""
+        return self.excess / self.quantum_efficiency
 
-        The baseline is left to the fitted background.
+    @classmethod
+    def from_setup(cls, setup: Setup, shape: tuple[int, int] | None = None) -> CameraNoise:
+        """Return the noise that a setup simulates: its camera's, or gain 1 and its range of read noise.
+
+        Of a range, the root mean square is taken; its baseline is left to the fitted background.
+
+        Args:
+            setup: the ``Setup``.
+            shape: (H, W) of the frames, pixels, to which the camera's maps are cut; None: the maps as they are.
+
+        Raises InputError if a map is missing or wrong, or does not fit the frames.
         """
+        camera = load_camera(setup)
+        if camera is not None:
+            camera = camera if shape is None else camera.for_frames(shape)
+            return cls(
+                offset=camera.offset_counts,
+                gain=camera.counts_per_photoelectron,
+                read_sigma=camera.read_noise_photoelectrons,
+                excess=camera.excess,
+                valid=None if camera.bad is None else ~camera.bad,
+                quantum_efficiency=camera.quantum_efficiency,
+            )
         section = setup.read_noise
         if section.kind == "none":
             return cls()

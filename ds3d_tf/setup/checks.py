@@ -94,6 +94,11 @@ def _numbers(setup: Sections) -> list[str]:
             problems.append(
                 f"training_set.{field}: got {count}, fewer than one batch (learning.batch_size {learning.batch_size})"
             )
+    if setup.camera is not None and setup.read_noise.kind != "none":
+        problems.append(
+            f"read_noise.kind: got {setup.read_noise.kind}, must be none beside a section `camera`, which has the "
+            "camera's own read noise and offset"
+        )
     unknown = [index for index in setup.mask.zernike_rad if index < 1]
     if unknown:
         problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")

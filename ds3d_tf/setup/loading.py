@@ -11,7 +11,7 @@ import yaml
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup.messages import suggest
-from ds3d_tf.setup.setup import Setup, section_names
+from ds3d_tf.setup.setup import Setup, field_names, section_names
 
 SUBSTITUTES = {"demo1": "tetrapod", "demo2": "tetrapod", "demo3": "tetrapod"}
 """Preset → built-in mask of the same family, taken where the preset's mask file is not found."""
@@ -30,17 +30,18 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     """
     text = str(name_or_file)
     path = Path(text)
-    substitute = None
+    substitute, base_folder = None, None
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             content = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise InputError(f"cannot read the setup {path}: {reason}") from None
-        values, base_folder = _parse(content, str(path)), path.absolute().parent
+        base_folder = path.absolute().parent
+        values = _parse(content, str(path), base_folder)
     elif text in preset_names():
         content = (resources.files("ds3d_tf.setup") / "presets" / f"{text}.yaml").read_text(encoding="utf-8")
-        values, base_folder = _parse(content, text), None
+        values = _parse(content, text, None)
         substitute = SUBSTITUTES.get(text)
     else:
         raise InputError(
@@ -53,8 +54,8 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     return Setup.create(values, where=text, base_folder=base_folder, mask_substitute=substitute)
 
 
-def _parse(content: str, where: str) -> dict[str, Any]:
-    setup = Setup.from_yaml(content, where=where)
+def _parse(content: str, where: str, base_folder: Path | None) -> dict[str, Any]:
+    setup = Setup.from_yaml(content, where=where, base_folder=base_folder)
     return setup.model_dump()
 
 
@@ -78,9 +79,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(
             f"{argument('overrides')} {override}: there is no section `{section}`; {suggest(section, section_names())}"
         )
-    fields = values[section]
+    fields = field_names(section)
     if field not in fields:
-        raise InputError(
-            f"{argument('overrides')} {override}: there is no field `{field}`; {suggest(field, list(fields))}"
-        )
-    fields[field] = value
+        raise InputError(f"{argument('overrides')} {override}: there is no field `{field}`; {suggest(field, fields)}")
+    values.setdefault(section, {})[field] = value

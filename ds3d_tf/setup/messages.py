@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,9 +40,9 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[type
         if candidate is None:
             break
         field = candidate
-        annotation = candidate.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            owner = annotation
+        for annotation in (candidate.annotation, *get_args(candidate.annotation)):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                owner = annotation
     return owner, field
 
 

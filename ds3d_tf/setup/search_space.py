@@ -13,7 +13,7 @@ import yaml
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.setup.messages import suggest
-from ds3d_tf.setup.setup import Setup, section_names
+from ds3d_tf.setup.setup import Setup, field_names, section_names
 
 KINDS = ("float", "int", "choice")
 _KEYS = {"kind", "range", "log", "step", "values"}
@@ -133,7 +133,7 @@ def _dimension(field: str, entry: Any, base: Setup, where: str) -> Dimension:
     section, _, name = field.partition(".")
     if section not in section_names():
         raise InputError(f"{where}: {field}: there is no section `{section}`; {suggest(section, section_names())}")
-    fields = list(type(getattr(base, section)).model_fields)
+    fields = field_names(section)
     if name not in fields:
         raise InputError(f"{where}: {field}: there is no such field; {suggest(name, fields)}")
     if section == "resuming" or field in ("mask.learn", "learning.epochs", "training_set.folder"):

@@ -1,4 +1,4 @@
-"""The twelve sections of a Setup: one frozen, validated pydantic model each.
+"""The thirteen sections of a Setup: one frozen, validated pydantic model each.
 
 Lengths are in µm, lateral sizes in camera pixels where the name ends in ``_px``, signal in counts
 (photons at gain 1). Rules that tie several sections together live in :mod:`ds3d_tf.setup.checks`.
@@ -9,37 +9,20 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-
-
-def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the lower bound comes first; write [{pair[1]:g}, {pair[0]:g}]")
-    return pair
-
-
-Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
-NonNegativeRange = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
-PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, refusing unknown keys, validating defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("expected a number or a text, not yes or no")
-        return value
+from ds3d_tf.setup.camera_section import CameraSection
+from ds3d_tf.setup.section import (
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    NonNegativeRange,
+    PositiveFloat,
+    PositiveInt,
+    PositiveRange,
+    Range,
+    Section,
+)
 
 
 class MaskSection(Section):
@@ -252,3 +235,12 @@ class Sections(BaseModel):
     training_set: TrainingSetSection = TrainingSetSection()
     learning: LearningSection = LearningSection()
     resuming: ResumingSection = ResumingSection()
+    camera: CameraSection | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_camera(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a camera that is not there: such a setup reads as it always did."""
+        values: dict[str, Any] = handler(self)
+        if values.get("camera") is None:
+            values.pop("camera", None)
+        return values

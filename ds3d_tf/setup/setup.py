@@ -13,12 +13,14 @@ from pydantic import PrivateAttr, ValidationError
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.setup import sections
+from ds3d_tf.setup.camera_files import camera_maps, map_file, section_of, write_maps
+from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.setup.checks import check_combinations
 from ds3d_tf.setup.messages import describe_errors
 
 
 class Setup(sections.Sections):
-    """One experiment in twelve sections; frozen, with unknown keys refused.
+    """One experiment in thirteen sections, of which `camera` may be absent; frozen, with unknown keys refused.
 
     Build it with :meth:`create`, :meth:`from_yaml`, :meth:`from_deepstorm3d` or
     :func:`ds3d_tf.setup.load_setup`; all raise InputError, one line, for a wrong value.
@@ -27,6 +29,7 @@ class Setup(sections.Sections):
     _base_folder: Path | None = PrivateAttr(None)
     _mask_rad: np.ndarray | None = PrivateAttr(None)
     _mask_substitute: str | None = PrivateAttr(None)
+    _camera_maps: dict[str, np.ndarray] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         """Two setups are equal when all their sections are, wherever they were read from."""
@@ -53,6 +56,11 @@ class Setup(sections.Sections):
         """
         return self._mask_substitute
 
+    @property
+    def camera_maps(self) -> Mapping[str, np.ndarray]:
+        """Camera maps carried in memory: field → ``[H, W]`` (row, column), in the field's unit; others are files."""
+        return self._camera_maps
+
     @classmethod
     def create(
         cls,
@@ -62,22 +70,27 @@ class Setup(sections.Sections):
         base_folder: Path | None = None,
         mask_rad: np.ndarray | None = None,
         mask_substitute: str | None = None,
+        camera_maps: Mapping[str, np.ndarray] | None = None,
     ) -> Setup:
         """Return the checked setup of a nested dictionary ``{section: {field: value}}``.
 
         Args:
             values: fields by section.
             where: what the values came from, for messages.
-            base_folder: folder in which relative mask files are looked for first.
+            base_folder: folder in which relative files of masks and camera maps are looked for first.
             mask_rad: float64 ``[N, N]`` (row, column), phase mask to carry in memory, radians.
             mask_substitute: built-in mask to take where the mask's file is not found.
+            camera_maps: field of `camera` → ``[H, W]`` (row, column), map to carry in memory, in the field's unit.
 
         Raises InputError that names every wrong field, its value, what is allowed and how to mend it.
         """
         if not isinstance(values, Mapping):
             raise InputError(f"{where}: expected sections with fields (such as `optics:`), got {type(values).__name__}")
+        values = dict(values)
+        if isinstance(values.get("camera"), str):
+            values["camera"] = section_of(values["camera"], where, base_folder)
         try:
-            setup = cls.model_validate(dict(values))
+            setup = cls.model_validate(values)
         except ValidationError as error:
             raise InputError(f"{where}: {describe_errors(error, cls)}") from None
         problems = check_combinations(setup)
@@ -86,6 +99,8 @@ class Setup(sections.Sections):
         setup._base_folder = base_folder
         setup._mask_rad = mask_rad
         setup._mask_substitute = mask_substitute
+        files = setup.camera.map_files if setup.camera else {}
+        setup._camera_maps = {name: array for name, array in (camera_maps or {}).items() if name in files}
         return setup
 
     @classmethod
@@ -133,6 +148,11 @@ class Setup(sections.Sections):
             base_folder=self._base_folder,
             mask_rad=self._mask_rad if same_mask else None,
             mask_substitute=self._mask_substitute if same_mask else None,
+            camera_maps={
+                name: array
+                for name, array in self._camera_maps.items()
+                if not {"camera", f"camera.{name}"} & changes.keys()
+            },
         )
 
     def with_mask(self, mask_rad: np.ndarray, file: str = "mask.npy") -> Setup:
@@ -152,19 +172,39 @@ class Setup(sections.Sections):
         setup._mask_rad = mask_rad
         return setup
 
-    def save(self, path: str | Path) -> None:
-        """Write the setup as YAML, with its mask beside it if it carries one in memory.
+    def with_camera_maps(self) -> Setup:
+        """Return a copy that carries the maps of its camera in memory, under the names that :meth:`save` gives them.
 
-        Raises InputError if the files cannot be written.
+        A setup without maps is returned as it is. Raises InputError if a map cannot be read.
+        """
+        maps = camera_maps(self)
+        if not maps:
+            return self
+        setup = self.replace({f"camera.{name}": map_file(name) for name in maps})
+        setup._camera_maps = maps
+        return setup
+
+    def save(self, path: str | Path) -> None:
+        """Write the setup as YAML; beside it its mask, if it carries one in memory, and the maps of its camera.
+
+        Raises InputError if a map cannot be read, or the files cannot be written.
         """
         path = Path(path)
+        own = self.with_camera_maps()
+        write_maps(path.parent, own.camera_maps)
         if self._mask_rad is not None:
             with whole_file(path.parent / self.mask.source) as temporary, open(temporary, "wb") as stream:
                 np.save(stream, self._mask_rad)
         with whole_file(path) as temporary:
-            temporary.write_text(self.to_yaml(), encoding="utf-8")
+            temporary.write_text(own.to_yaml(), encoding="utf-8")
 
 
 def section_names() -> list[str]:
-    """Return the names of the twelve sections in order."""
+    """Return the names of the thirteen sections in order."""
     return [name for name in Setup.model_fields if name != "name"]
+
+
+def field_names(section: str) -> list[str]:
+    """Return the names of a section's fields, whether or not a setup has it."""
+    default = Setup.model_fields[section].default
+    return list((CameraSection if default is None else type(default)).model_fields)

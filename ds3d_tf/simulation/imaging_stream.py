@@ -5,8 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import load_camera
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
+from ds3d_tf.simulation.camera_counts import camera_parts
 from ds3d_tf.simulation.random_numbers import standard_normal
 from ds3d_tf.simulation.seeds import derived_seed
 from ds3d_tf.simulation.stream import GROUP_FRAMES, group_emitters, grouped_stream
@@ -23,6 +25,8 @@ def imaging_dataset(
     parallel_calls: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
     """Return a stream of what an ``ImagingLayer`` makes frames of: emitters, background and all random numbers.
+
+    With a section `camera`, background is in photons, and the medians of the camera's maps stand for the maps.
 
     Emitters and background are those of :func:`ds3d_tf.simulation.stream.training_dataset`; whatever the mask is,
     it is judged on the same of them and on the same noise.
@@ -45,22 +49,28 @@ def imaging_dataset(
     """
     shape = (setup.volume.height_px, setup.volume.width_px)
     whole = (GROUP_FRAMES, *shape)
+    own_camera = load_camera(setup)
 
     def examples(seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         emitters = group_emitters(setup, seed, split)
-        light = background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
+        light = tf.broadcast_to(background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2)), whole)
+        normal = tf.ensure_shape(standard_normal(tf.constant(whole), derived_seed(seed, 3)), whole)
         section = setup.read_noise
+        if own_camera is not None:
+            light, normal, dark = camera_parts(own_camera, light, normal, derived_seed(seed, 4))
+        elif section.kind == "none":
+            dark = tf.zeros(whole)
+        else:
+            dark = camera.dark_counts(
+                section, setup.background, tf.constant(whole), tf.TensorShape(whole), derived_seed(seed, 4)
+            )
         parts = {
             "xyz_um": emitters.xyz_um,
             "photons": emitters.photons,
             "blur_sigma_px": emitters.blur_sigma_px,
-            "background": tf.broadcast_to(light, whole),
-            "shot_noise": tf.ensure_shape(standard_normal(tf.constant(whole), derived_seed(seed, 3)), whole),
-            "dark_counts": tf.zeros(whole)
-            if section.kind == "none"
-            else camera.dark_counts(
-                section, setup.background, tf.constant(whole), tf.TensorShape(whole), derived_seed(seed, 4)
-            ),
+            "background": light,
+            "shot_noise": normal,
+            "dark_counts": dark,
         }
         return parts, emitters.with_weights()
 

@@ -13,8 +13,10 @@ import tensorflow as tf
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.optics.rendering.fast_or_exact import fast_or_exact_renderer
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.camera_files import load_camera
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
+from ds3d_tf.simulation.camera_counts import camera_counts
 from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.random_numbers import poisson
@@ -69,7 +71,11 @@ def frame_group(
     emitters = group_emitters(setup, seed, split, emitter_count)
     expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
     expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
-    counts = poisson(tf.ensure_shape(expected, [GROUP_FRAMES, *shape]), derived_seed(seed, 3))
+    expected = tf.ensure_shape(expected, [GROUP_FRAMES, *shape])
+    own_camera = load_camera(setup)
+    if own_camera is not None:
+        return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4)), emitters
+    counts = poisson(expected, derived_seed(seed, 3))
     return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
 
 

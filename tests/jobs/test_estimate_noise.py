@@ -51,7 +51,15 @@ def test_values_come_out_of_the_recording(estimated) -> None:
     assert done.sections["signal"]["distribution"] == "gamma"
     assert done.emitters_a_tile == pytest.approx(2, abs=1)
     assert {path.name for path in out.iterdir() if path.name != ".ds3d.json"} == {
-        *("sections.yaml", "setup.yaml", "noise.yaml", "where.png", "comparison.png", "mask.npy"),
+        *(
+            "sections.yaml",
+            "setup.yaml",
+            "noise.yaml",
+            "where.png",
+            "comparison.png",
+            "mask.npy",
+            "photon_transfer.png",
+        ),
     }
 
 
@@ -171,3 +179,19 @@ def test_full_size_recordings(name: str, data: Path, tmp_path: Path) -> None:
     found = (done.baseline, done.sigma, done.signal_mean)
     print(name, "truth", np.round(truth, 2), "found", np.round(found, 2))
     assert found == pytest.approx(truth, rel=0.15)
+
+
+def test_a_camera_is_found(tmp_path: Path) -> None:
+    light = ["read_noise.kind=none", "background.kind=super_gaussian", "background.valley_peak=[10,60]"]
+    counts = ["camera.counts_per_electron=2.5", "camera.offset_counts=100", "camera.read_noise_electrons=1.5"]
+    setup = load_setup("quickstart", [*SMALL, *light, *counts])
+    tifffile.imwrite(tmp_path / "frames.tif", np.rint(simulate_frames(setup, 48, 6).frames).astype(np.uint16))
+    plain = setup.replace({"camera": None})
+    done = estimate_noise(tmp_path / "frames.tif", tmp_path / "out", setup=plain, offset_counts=100.0)
+    found = load_setup(tmp_path / "out" / "setup.yaml").camera
+    assert found is not None and done.camera is not None
+    assert found.counts_per_electron == pytest.approx(2.5, rel=0.04)
+    assert found.read_noise_electrons == pytest.approx(1.5, abs=0.6)
+    assert found.offset_counts == 100
+    # Photons and not counts; so uneven a background takes a quarter of the light without a camera, too.
+    assert done.signal_mean == pytest.approx(PHOTONS, rel=0.35)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
 from ds3d_tf.calibration.noise.signal_fit import SignalLaw
+from ds3d_tf.setup.camera import Camera
 
 # A super-Gaussian background's valley and peak are drawn in [v, 1.5 v].
 _MEAN_OF_DRAW = 1.25
@@ -20,17 +21,33 @@ BRIGHT_PERCENTILE = 99.9
 def noise_sections(estimate: NoiseEstimate) -> dict[str, Any]:
     """Return the fields of the sections ``background`` and ``read_noise`` that an estimate says."""
     if estimate.is_light:
-        background = {"kind": "uniform", "level": _rounded(estimate.baseline)}
-        dark, bright = (_rounded(value / _MEAN_OF_DRAW) for value in estimate.contrast)
-        if bright > 1.3 * dark:
-            background = {"kind": "super_gaussian", "valley_peak": [dark, bright]}
-        return {"background": background, "read_noise": {"kind": "none"}}
+        return light_sections(estimate)
     read_noise = {
         "kind": "super_gaussian" if estimate.varies_in_space else "uniform",
         "baseline_range": [_rounded(value) for value in estimate.baseline_range],
         "sigma_range": [_rounded(value) for value in estimate.sigma_range],
     }
     return {"background": {"kind": "uniform", "level": 0.0}, "read_noise": read_noise}
+
+
+def light_sections(estimate: NoiseEstimate) -> dict[str, Any]:
+    """Return the fields of ``background`` and ``read_noise`` where what an estimate saw is light."""
+    level, (dark, bright) = max(estimate.baseline, 0.0), np.maximum(estimate.contrast, 0.0)
+    background = {"kind": "uniform", "level": _rounded(level)}
+    dark, bright = _rounded(dark / _MEAN_OF_DRAW), _rounded(bright / _MEAN_OF_DRAW)
+    if bright > 1.3 * dark:
+        background = {"kind": "super_gaussian", "valley_peak": [dark, bright]}
+    return {"background": background, "read_noise": {"kind": "none"}}
+
+
+def camera_section(camera: Camera) -> dict[str, Any]:
+    """Return the fields of the section ``camera`` of a camera without maps, as far as they are not the default."""
+    values = {
+        "offset_counts": _rounded(float(camera.offset_counts), 4),
+        "counts_per_electron": _rounded(float(camera.counts_per_electron)),
+        "read_noise_electrons": _rounded(float(camera.read_noise_electrons)),
+    }
+    return values if camera.em_gain == 1 else {**values, "em_gain": camera.em_gain}
 
 
 def signal_section(law: SignalLaw) -> dict[str, Any]:

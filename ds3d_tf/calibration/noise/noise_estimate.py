@@ -30,6 +30,9 @@ class NoiseEstimate:
         contrast: mean over the tiles of their darkest and their brightest block, counts.
         is_light: whether the noise is that of light and not the camera's.
         free_share: share of the pixels without emitters.
+        block_means: float64 ``[K]``, mean of each block of each tile that has enough free pixels, counts.
+        block_variances: float64 ``[K]``, their variance, counts squared.
+        block_pixels: float64 ``[K]``, number of their free pixels.
     """
 
     baselines: np.ndarray
@@ -39,6 +42,9 @@ class NoiseEstimate:
     contrast: tuple[float, float]
     is_light: bool
     free_share: float
+    block_means: np.ndarray
+    block_variances: np.ndarray
+    block_pixels: np.ndarray
 
     @property
     def baseline(self) -> float:
@@ -87,16 +93,17 @@ def estimate_noise(
         on_tile: called with the number of tiles done.
     """
     grid = tuple(max(size // BLOCK_PX, 1) for size in tiles[0].shape)
-    rows, means, variances, shares = [], [], [], []
+    rows, means, variances, pixels_of, shares = [], [], [], [], []
     for number, tile in enumerate(tiles):
         free = free_pixels(tile)
         shares.append(free.mean())
         baseline, sigma = mean_and_noise(tile, free)
         if np.isfinite(sigma):
             rows.append((baseline, sigma, np.count_nonzero(free)))
-            mean, variance = _blocks(np.asarray(tile, np.float64), free, grid)
+            mean, variance, free_number = _blocks(np.asarray(tile, np.float64), free, grid)
             means.append(mean)
             variances.append(variance)
+            pixels_of.append(free_number)
         on_tile(number + 1)
     if not rows:
         return None
@@ -105,23 +112,27 @@ def estimate_noise(
     known = [values[np.isfinite(values)] for values in mean.reshape(len(mean), -1)]
     ends = np.array([np.percentile(values, [5, 95]) for values in known if len(values) >= 4])
     dark, bright = ends.mean(axis=0) if len(ends) else np.full(2, baselines.mean())
-    number = np.isfinite(variance).sum(axis=0)
+    times = np.isfinite(variance).sum(axis=0)
     total = np.nansum(variance, axis=0)
-    block_sigma = np.sqrt(np.divide(total, number, out=np.full(grid, np.nan), where=number > 0))
+    block_sigma = np.sqrt(np.divide(total, times, out=np.full(grid, np.nan), where=times > 0))
+    seen = np.isfinite(mean)
     return NoiseEstimate(
         baselines,
         sigmas,
         pixels,
         block_sigma,
         (float(dark), float(bright)),
-        _is_light(mean[np.isfinite(mean)], variance[np.isfinite(mean)]),
+        _is_light(mean[seen], variance[seen]),
         float(np.mean(shares)),
+        mean[seen],
+        variance[seen],
+        np.stack(pixels_of)[seen],
     )
 
 
-def _blocks(tile: np.ndarray, free: np.ndarray, grid: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance ``[h, w]`` of each block's free pixels; NaN where fewer than a quarter are free."""
-    mean, variance = np.full(grid, np.nan), np.full(grid, np.nan)
+def _blocks(tile: np.ndarray, free: np.ndarray, grid: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, variance and number of each block's free pixels, ``[h, w]``; NaN if under a quarter are free."""
+    mean, variance, number = np.full(grid, np.nan), np.full(grid, np.nan), np.zeros(grid)
     edges = [np.linspace(0, size, count + 1).astype(int) for size, count in zip(tile.shape, grid, strict=True)]
     for row in range(grid[0]):
         for column in range(grid[1]):
@@ -130,8 +141,9 @@ def _blocks(tile: np.ndarray, free: np.ndarray, grid: tuple[int, ...]) -> tuple[
             if inside.sum() >= max(inside.size / 4, FEWEST_PIXELS):
                 mean[row, column], sigma = mean_and_noise(tile[place], inside)
                 variance[row, column] = sigma**2
+                number[row, column] = inside.sum()
     mean[np.isnan(variance)] = np.nan
-    return mean, variance
+    return mean, variance, number
 
 
 def _is_light(mean: np.ndarray, variance: np.ndarray) -> bool:

@@ -15,6 +15,8 @@ from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
 from ds3d_tf.calibration.noise.recording_tiles import Tile
 from ds3d_tf.calibration.noise.signal_estimate import SignalEstimate, inside
 from ds3d_tf.calibration.noise.signal_fit import MEASUREMENT_ERROR
+from ds3d_tf.setup.camera import Camera
+from ds3d_tf.simulation.photon_transfer import PhotonTransfer
 
 SHOWN_TILES = 4
 
@@ -78,6 +80,37 @@ def draw_where(
     else:
         panels[2].set_axis_off()
         panels[2].text(0.5, 0.5, "signal: needs a setup", ha="center", va="center")
+    figure.savefig(path, format="png", dpi=100)
+
+
+def draw_photon_transfer(path: Path, transfer: PhotonTransfer, camera: Camera | None) -> None:
+    """Draw the variance of the pixels without emitters against their mean, and the line through it, as a PNG.
+
+    Args:
+        path: PNG to write.
+        transfer: the points and the line.
+        camera: the camera of the sections, or None where counts are taken as photons.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    panel = figure.subplots()
+    mean, variance = transfer.mean, transfer.variance
+    panel.scatter(mean, variance, s=4, color="0.75", label=f"{len(mean)} places without emitters")
+    # The points are many: their means by tenths show where they lie.
+    for part in np.array_split(np.argsort(mean), min(10, len(mean))):
+        error = np.std(variance[part]) / np.sqrt(len(part))
+        panel.errorbar(np.mean(mean[part]), np.mean(variance[part]), error, fmt="o", color="C0", markersize=4)
+    ends = np.percentile(mean, [0.5, 99.5])
+    line = f"variance = ({transfer.slope:.3g} ± {transfer.slope_error:.2g}) · mean + {transfer.intercept:.3g}"
+    panel.plot(ends, transfer.slope * ends + transfer.intercept, color="C3", label=line)
+    if camera is not None:
+        panel.plot(ends, camera.typical().variance_counts2(camera.typical().photons(ends)), "k--", label="camera")
+    low, high = np.percentile(variance, [0.5, 99.5])
+    panel.set(xlim=ends, ylim=(0.8 * low, 1.1 * high), xlabel="mean (counts)", ylabel="variance (counts²)")
+    panel.set_title("photon transfer" if transfer.is_light else "the variance does not rise with the mean")
+    panel.legend(frameon=False, fontsize=8)
+    panel.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=100)
 
 
