@@ -103,9 +103,13 @@ def test_the_installed_program_localizes_the_shipped_sample(
     assert environment.parent in model.parents
     sample = model / "1" / "sample"
     files = ["--frames", sample / "frames.tif", "--out", tmp_path / "a.csv"]
-    done = run(tmp_path, environment / "ds3d", "localize", "--model", "tetrapod_4um", *files)
+    done = run(tmp_path, environment / "ds3d", "localize", "--model", "tetrapod_4um", "--no-refine", *files)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(read_table(tmp_path / "a.csv"), read_table(sample / "localizations.csv"), atol=1e-2)
+    files[-1] = tmp_path / "refined.csv"
+    done = run(tmp_path, environment / "ds3d", "localize", "--model", "tetrapod_4um", *files)
+    assert done.returncode == 0, done.stderr
+    assert len(read_table(tmp_path / "refined.csv")) > len(read_table(tmp_path / "a.csv"))
 
 
 def test_the_installed_package_loads_a_model_by_name(environment: Path, tmp_path: Path) -> None:
