@@ -11,6 +11,8 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+# On the site a link to another notebook leads to its page.
+_LINK = re.compile(r"\]\((\w+)\.ipynb\)")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -20,7 +22,7 @@ def notebook_page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, b
     for cell in notebook["cells"]:
         source = "".join(cell["source"]).strip()
         if cell["cell_type"] == "markdown":
-            lines += [source, ""]
+            lines += [_LINK.sub(r"](\1.md)", source), ""]
         elif source:
             lines += ["```python", source, "```", ""]
         for output in cell.get("outputs", []):
