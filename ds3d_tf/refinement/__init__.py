@@ -5,6 +5,7 @@ from ds3d_tf.common.faces import lazy_names
 _HOMES = {
     "CameraNoise": "noise",
     "ImageModel": "images",
+    "RefineOptions": "options",
     "RefinedLocalizations": "refined",
     "image_model": "images",
     "refine": "frames",

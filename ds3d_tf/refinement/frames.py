@@ -17,6 +17,7 @@ from ds3d_tf.refinement.fit import Fit, empty_fit
 from ds3d_tf.refinement.images import ImageModel, image_model
 from ds3d_tf.refinement.moves import Rules, covariance, window_chi2
 from ds3d_tf.refinement.noise import CameraNoise
+from ds3d_tf.refinement.options import DEFAULT_OPTIONS, RefineOptions, distinct_places, min_gain
 from ds3d_tf.refinement.refined import RefinedLocalizations
 from ds3d_tf.refinement.regions import MAX_WHOLE_PX, RegionFit, explain_in_regions
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene, make_scene
@@ -24,8 +25,8 @@ from ds3d_tf.refinement.search import templates
 from ds3d_tf.refinement.threads import one_thread_each
 from ds3d_tf.setup import Setup
 
-# An emitter must gain this much in log-likelihood, and stand out by this signal-to-noise ratio to be tried.
-MIN_GAIN, MIN_SNR = 15.0, 4.5
+# A peak of the residual is tried from this share of the signal-to-noise ratio that an emitter must have at last.
+_TRIED_SHARE = 0.82
 # Emitters of the start this near to a refined one are what it comes from.
 _SAME_UM = 0.4
 _MAX_ROUNDS = 8
@@ -38,8 +39,7 @@ def refine(
     mask: np.ndarray | None = None,
     *,
     noise: CameraNoise | None = None,
-    min_gain: float = MIN_GAIN,
-    max_tries: int = 4,
+    options: RefineOptions = DEFAULT_OPTIONS,
 ) -> RefinedLocalizations:
     """Return the emitters of frames by joint maximum likelihood: moved, added and removed until noise is left.
 
@@ -49,24 +49,23 @@ def refine(
         setup: optics, depth range, blur and noise.
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x); None: the setup's.
         noise: how counts become photoelectrons, and their noise; None: as the setup simulates.
-        min_gain: log-likelihood that each emitter must gain, no unit.
-        max_tries: suspect emitters of a frame that are taken away on trial at most.
+        options: rate of false alarms, from which the least log-likelihood of an emitter follows; effort.
 
     Raises InputError if the shapes or numbers do not fit one another.
     """
     frames = np.asarray(frames)
     if frames.ndim != 3 or not all(frames.shape[1:]):
         raise InputError(f"{argument('frames')}: expected an array [frame, row, column], got shape {frames.shape}")
-    if not min_gain > 0:
-        raise InputError(f"{argument('min_gain')}: expected more than 0, got {min_gain}")
     shape = (frames.shape[1], frames.shape[2])
     noise = CameraNoise.from_setup(setup, shape) if noise is None else noise
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
+    blur_px = sum(setup.blur.sigma_range_px) / 2
+    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, blur_px))
 
     def refined(index: int) -> dict[str, np.ndarray]:
-        return _refine_frame(index, frames[index], proposals[index], setup, model, noise, min_gain, max_tries)
+        return _refine_frame(index, frames[index], proposals[index], setup, model, noise, gain, options.max_tries)
 
     # Frames do not know of one another: they come in order whatever thread they are refined in.
     with one_thread_each(), ThreadPoolExecutor(min(cores(), max(len(frames), 1))) as pool:
@@ -102,14 +101,14 @@ def _refine_frame(
     setup: Setup,
     model: ImageModel,
     noise: CameraNoise,
-    min_gain: float,
+    gain: float,
     max_tries: int,
 ) -> dict[str, np.ndarray]:
     height, width = counts.shape
     middle, frame, blur_range_px = (height // 2, width // 2), noise.measured(counts), setup.blur.sigma_range_px
 
     def explained(scene: Scene, start: np.ndarray) -> Fit:
-        rules = Rules(templates(model, scene.shape, scene.blur_px), min_gain, MIN_SNR)
+        rules = Rules(templates(model, scene.shape, scene.blur_px), gain, _TRIED_SHARE * float(np.sqrt(2 * gain)))
         return explain(scene, np.clip(start, *scene.limits()), empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
 
     emitters = np.zeros((len(proposed), 5))

@@ -7,7 +7,7 @@ import pytest
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.localizations import Localizations
-from ds3d_tf.refinement import CameraNoise, refine
+from ds3d_tf.refinement import CameraNoise, RefineOptions, refine
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,10 @@ def test_wrong_input_is_refused(microscope, frame):
     setup, mask_rad = microscope.setup, microscope.mask_rad
     with pytest.raises(InputError, match="frames: expected an array"):
         refine(frame, None, setup, mask_rad)
-    with pytest.raises(InputError, match="min_gain"):
-        refine(frame[None], None, setup, mask_rad, min_gain=0)
+    with pytest.raises(InputError, match="false_alarms_per_frame"):
+        RefineOptions(false_alarms_per_frame=0)
+    with pytest.raises(InputError, match="max_tries"):
+        RefineOptions(max_tries=-1)
     beyond = Localizations(np.array([2]), np.zeros((1, 3)), np.ones(1), (61, 61), setup)
     with pytest.raises(InputError, match="start: frames 2 to 2, but there are 1"):
         refine(frame[None], beyond, setup, mask_rad)

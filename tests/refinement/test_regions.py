@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.refinement import RefineOptions, refine, regions
 from ds3d_tf.refinement import frames as frames_module
-from ds3d_tf.refinement import refine, regions
 
 
 @pytest.mark.parametrize("shape", [(250, 300), (97, 640), (201, 150)])
@@ -49,10 +49,10 @@ def test_regions_find_what_the_whole_frame_gives(microscope, monkeypatch, propos
     if proposed:
         near = truth[::2, :3] + random.normal(0, 0.02, (len(truth[::2]), 3))
         start = Localizations(np.ones(len(near), np.int64), near, np.ones(len(near)), (140, 150), setup)
-    whole = refine(counts, start, setup, microscope.mask_rad, max_tries=0)
+    whole = refine(counts, start, setup, microscope.mask_rad, options=RefineOptions(max_tries=0))
     monkeypatch.setattr(frames_module, "MAX_WHOLE_PX", 100)
     monkeypatch.setattr(regions, "CORE_PX", 75)
-    parts = refine(counts, start, setup, microscope.mask_rad, max_tries=0)
+    parts = refine(counts, start, setup, microscope.mask_rad, options=RefineOptions(max_tries=0))
     assert len(whole) == len(parts) == len(truth)
     distance = np.linalg.norm(whole.xyz_um[:, None] - parts.xyz_um, axis=2)
     partner = distance.argmin(axis=1)
