@@ -17,6 +17,7 @@ import numpy as np
 
 from ds3d_tf.benchmark.timing import ORIGINAL_YARDSTICKS, Sizes, Timing, median_seconds
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.options import BenchmarkOptions
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def network_gflop(setup: Setup, frame_px: int) -> float:
 
 
 def time_localization(
-    setup: Setup, sizes: Sizes, yardsticks: dict[str, float], model: str | Path | None, frames: str | Path | None
+    setup: Setup, sizes: Sizes, yardsticks: dict[str, float], options: BenchmarkOptions
 ) -> list[Timing]:
     """Time the exported network and whole localizations, in float32 and bfloat16."""
     import tensorflow as tf
@@ -102,6 +103,7 @@ def time_localization(
     from ds3d_tf.localization.localizer import Localizer
     from ds3d_tf.model.localization_net import LocalizationNet
 
+    model: str | Path | None = options.model
     with tempfile.TemporaryDirectory() as folder:
         if model is None:
             model = Path(folder) / "model"
@@ -129,18 +131,18 @@ def time_localization(
                 "localize", f"raw frame to µm, {what}, {precision}", seconds, sizes.repeats, {"frames/s": 1 / seconds}
             )
         )
-    if frames is not None and len(localizers) == 2:
-        timings.append(_time_recording(localizers, frames))
+    if options.frames is not None and len(localizers) == 2:
+        timings.append(_time_recording(localizers, options.frames, options))
     return timings
 
 
-def _time_recording(localizers: dict[str, Localizer], frames: str | Path) -> Timing:
+def _time_recording(localizers: dict[str, Localizer], frames: str, options: BenchmarkOptions) -> Timing:
     """Time bfloat16 on a recording, and compare its localizations with those of float32."""
     from scipy.spatial import cKDTree
 
-    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.recording.opening import open_recording
 
-    source, same, total, seconds = open_frames(frames), 0, 0, 0.0
+    source, same, total, seconds = open_recording(frames, options), 0, 0, 0.0
     for frame in source:
         expected = localizers["float32"].rows(frame[np.newaxis])[0][:, :3] * 1000
         begin = time.perf_counter()

@@ -93,7 +93,7 @@ def evaluate(
     if label_threshold is None:
         label_threshold = setup.signal.label_threshold
     if frames is not None and truth is not None:
-        total, examples = _recorded(localizer, frames, truth, label_threshold)
+        total, examples = _recorded(localizer, frames, truth, label_threshold, options)
     else:
         total = options.count
         examples = _simulated(setup, total, options.seed, options.emitter_count, label_threshold)
@@ -151,12 +151,16 @@ def evaluate(
 
 
 def _recorded(
-    localizer: Localizer, frames: str | Path, truth: str | Path, label_threshold: float | None
+    localizer: Localizer,
+    frames: str | Path,
+    truth: str | Path,
+    label_threshold: float | None,
+    options: EvaluateOptions,
 ) -> tuple[int, Iterator[tuple[np.ndarray, FrameTruth]]]:
     from ds3d_tf.evaluation.truth import read_truth
-    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.recording.opening import open_recording
 
-    source = open_frames(frames)
+    source = open_recording(frames, options)
     localizer.check_shape(source.shape, str(frames))
     truths = read_truth(truth, len(source), label_threshold)
     return len(source), zip(source, truths, strict=True)

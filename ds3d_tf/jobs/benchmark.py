@@ -95,7 +95,7 @@ def benchmark(
         elif part == "train":
             timings += benchmark_train.time_training(setup, sizes, yardsticks)
         elif part == "localize":
-            timings += benchmark_sections.time_localization(setup, sizes, yardsticks, options.model, options.frames)
+            timings += benchmark_sections.time_localization(setup, sizes, yardsticks, options)
         else:
             timings += benchmark_sections.time_peaks(setup, sizes)
     progress("parts", len(chosen), len(chosen))

@@ -113,10 +113,10 @@ def estimate_noise(
     )
     from ds3d_tf.calibration.noise.plots import draw_photon_transfer, draw_where
     from ds3d_tf.calibration.noise.recording_tiles import sample_tiles
-    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.recording.opening import open_recording
     from ds3d_tf.setup.camera_files import load_camera
 
-    source = open_frames(frames)
+    source = open_recording(frames, options)
     if len(source) < FEWEST_FRAMES:
         raise InputError(f"{frames}: {len(source)} frames are too few to estimate from; give {FEWEST_FRAMES} or more")
     box = _checked_box(options.box, source)

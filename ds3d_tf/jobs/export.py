@@ -83,11 +83,11 @@ def export(
 
     folder = find_model_folder(find_model(model))
     network, setup, mask_rad = load_model_folder(folder)
-    recording = _first_frames(options.frames, setup, options.check)
+    recording = _first_frames(options, setup, options.check)
     reference = keras_localizer(network, setup, mask_rad, options.memory_gb)
     parts = _Parts(folder, network, setup, mask_rad, recording, reference, options.memory_gb, options.weights, progress)
     if to == "saved_model":
-        return _versioned(parts, out, options.frames, options.sample)
+        return _versioned(parts, out, options)
     if to == "bioimageio":
         return _bioimageio(parts, out)
     return _network_file(parts, to, out, options.tile_px)
@@ -184,7 +184,7 @@ def _timed(parts: _Parts, path: Path, agreement: Agreement) -> Agreement:
     return replace(agreement, seconds=seconds, tensorflow_seconds=tensorflow_seconds, timed_px=size)
 
 
-def _versioned(parts: _Parts, out: Path, frames: str | Path | None, sample: int) -> Exported:
+def _versioned(parts: _Parts, out: Path, options: ExportOptions) -> Exported:
     """Write the next version: a SavedModel for servers, with what our tools and people want beside it."""
     from ds3d_tf.export.sample import write_sample
     from ds3d_tf.export.saved_model import export_saved_model
@@ -200,10 +200,10 @@ def _versioned(parts: _Parts, out: Path, frames: str | Path | None, sample: int)
         for name in _COMPANIONS:
             if (parts.run / name).is_file():
                 shutil.copyfile(parts.run / name, temporary / Path(name).name)
-        if sample:
+        if options.sample:
             localizer = Localizer(temporary, memory_gb=parts.memory_gb)
-            given = None if frames is None else _first_frames(frames, parts.setup, sample)
-            write_sample(temporary / SAMPLE_FOLDER, localizer, given, count=sample, seed=SEED)
+            given = None if options.frames is None else _first_frames(options, parts.setup, options.sample)
+            write_sample(temporary / SAMPLE_FOLDER, localizer, given, count=options.sample, seed=SEED)
     return Exported(folder, "saved_model", "float32", _megabytes(folder.rglob("*")), agreement)
 
 
@@ -247,15 +247,15 @@ def _checked_output(to: str, out: Path, overwrite: bool) -> Path:
     return refuse_existing(out, overwrite)
 
 
-def _first_frames(recording: str | Path | None, setup: Setup, count: int) -> list[np.ndarray]:
+def _first_frames(options: ExportOptions, setup: Setup, count: int) -> list[np.ndarray]:
     """Return float32 ``[H, W]`` raw frames: the first of a recording, or simulated ones."""
-    if recording is None:
+    if options.frames is None:
         from ds3d_tf.simulation.stream import simulate_frames
 
         return list(np.asarray(simulate_frames(setup, count, SEED).frames, np.float32))
-    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.recording.opening import open_recording
 
-    return [np.asarray(frame, np.float32) for frame in itertools.islice(open_frames(recording), count)]
+    return [np.asarray(frame, np.float32) for frame in itertools.islice(open_recording(options.frames, options), count)]
 
 
 def _megabytes(paths: Any) -> float:

@@ -67,13 +67,13 @@ def localize(
     if options.dask is not None:
         check_dask(options.dask)
 
-    from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import Localizer, checked_options
+    from ds3d_tf.localization.recording.opening import open_recording
     from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
 
-    source = open_frames(frames, keep_damaged=options.skip_damaged)
+    source = open_recording(frames, options, keep_damaged=options.skip_damaged)
     shape = source.shape
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
@@ -96,12 +96,15 @@ def localize(
         options.memory_gb,
         options.precision,
         refiner,
+        options.position,
+        options.channel,
     )
     identity = {
         "recording": recording,
         "number of frames": len(source),
         "first frame": zlib.crc32(source.first()[1].tobytes()),
         "model": localizer.fingerprint(),
+        **_chosen(options),
         "threshold": threshold,
         "radius": radius_voxels,
         **({} if options.precision == "float32" else {"precision": options.precision}),
@@ -111,6 +114,11 @@ def localize(
         columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
         table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
+
+
+def _chosen(options: LocalizeOptions) -> dict[str, str]:
+    """Return position and channel as parts of a table's identity, where they are chosen."""
+    return {name: value for name in ("position", "channel") if (value := getattr(options, name)) is not None}
 
 
 def _localize(

@@ -78,10 +78,10 @@ def prepare(
         write_prepared,
     )
     from ds3d_tf.calibration.preparation_plots import SHOWN_FRAMES, draw_minimum, draw_prepared
-    from ds3d_tf.localization.frames.source import open_frames
+    from ds3d_tf.localization.recording.opening import open_recording
 
     minimum, skip = options.minimum, options.skip
-    source = open_frames(frames)
+    source = open_recording(frames, options)
     unknown = [number for number in skip if not 1 <= number <= len(source)]
     if unknown:
         raise InputError(f"{argument('skip')} {unknown[0]}: frames are numbered from 1 to {len(source)}")

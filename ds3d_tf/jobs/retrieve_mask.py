@@ -82,7 +82,7 @@ def retrieve_mask(
     from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack
     from ds3d_tf.optics.pupil import fft_size
 
-    stack = read_bead_stack(beads, nfp, options.skip)
+    stack = read_bead_stack(beads, nfp, options.skip, position=options.position, channel=options.channel)
     grid = fft_size(setup.optics, setup.mask.size_px)
     if max(stack.slices.shape[1:]) > grid:
         raise InputError(f"{beads}: slices are larger than the model's {grid}×{grid} pixels; crop them around the bead")

@@ -70,14 +70,14 @@ def serve_client(
     if parse_address(server)[0].startswith("grpc"):
         require("gRPC", "serving", "grpc", "tensorflow_serving")
 
-    from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
+    from ds3d_tf.localization.recording.opening import open_recording
     from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
     from ds3d_tf.serving.client.remote_model import RemoteModel
 
-    source = open_frames(frames, keep_damaged=options.skip_damaged)
+    source = open_recording(frames, options, keep_damaged=options.skip_damaged)
     shape = source.shape
     connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates))
     messages = console.messages()
@@ -94,6 +94,7 @@ def serve_client(
             "number of frames": len(source),
             "first frame": zlib.crc32(source.first()[1].tobytes()),
             "served model": remote.fingerprint(),
+            **{name: value for name in ("position", "channel") if (value := getattr(options, name)) is not None},
             "threshold": threshold,
             "radius": radius_voxels,
             **({"refined": True} if refiner else {}),

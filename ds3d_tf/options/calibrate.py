@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.options import Option, Options
-from ds3d_tf.options.shared import INPUT, Seed
+from ds3d_tf.options.shared import INPUT, Channel, Position, Seed
 
 _CONDITIONS, _FIT, _BEAD, _SEARCH = "Conditions", "Fit", "Bead and camera", "Search"
 
@@ -68,6 +68,8 @@ class RetrieveMaskOptions(FitOptions):
         tuple[int, ...],
         Option("--skip", "Slices to ignore, counted from 1.", INPUT, "I,J,…", numbers=True),
     ] = ()
+    position: Position = None
+    channel: Channel = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class PrepareOptions(Options):
         tuple[int, ...],
         Option("--skip", "Frames to leave out of the minimum, counted from 1.", INPUT, "I,J,…", numbers=True),
     ] = ()
+    position: Position = None
+    channel: Channel = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class EstimateNoiseOptions(Options):
         float,
         Option("--em-gain", "EM gain of an EMCCD, which doubles the variance; 1 for other cameras.", INPUT, least=1),
     ] = 1.0
+    position: Position = None
+    channel: Channel = None
     seed: Seed = 0
 
 

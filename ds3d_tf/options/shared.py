@@ -28,6 +28,14 @@ MemoryGB = Annotated[
     float,
     Option("--memory", "Maximum memory of the process; larger frames are processed in tiles.", SPEED, "GB", above=0),
 ]
+Position = Annotated[
+    str | None,
+    Option("--position", "Position of the stage to read, its name or number from 1, if there are several.", INPUT),
+]
+Channel = Annotated[
+    str | None,
+    Option("--channel", "Channel to read, its name or number from 1, if there are several.", INPUT),
+]
 SkipDamaged = Annotated[
     bool,
     Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),

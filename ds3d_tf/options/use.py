@@ -13,8 +13,10 @@ from ds3d_tf.options.shared import (
     INPUT,
     SPEED,
     BatchSize,
+    Channel,
     EmitterCount,
     MemoryGB,
+    Position,
     RadiusVoxels,
     RefineOption,
     SkipDamaged,
@@ -33,6 +35,8 @@ class LocalizeOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    position: Position = None
+    channel: Channel = None
     refine: RefineOption = None
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
@@ -62,6 +66,8 @@ class EvaluateOptions(Options):
             INPUT,
         ),
     ] = None
+    position: Position = None
+    channel: Channel = None
     truth: Annotated[
         Path | None, Option("--truth", "CSV of their true emitters: frame,x_um,y_um,z_um,photons.", INPUT)
     ] = None
@@ -95,6 +101,8 @@ class ExportOptions(Options):
         str | None,
         Option("--frames", "Recording to compare the models on; simulated frames if omitted.", _CHECK),
     ] = None
+    position: Position = None
+    channel: Channel = None
     check: Annotated[int, Option("--check", "Number of frames to compare the models on.", _CHECK, least=1)] = 8
     weights: Annotated[
         Literal["float32", "float16", "int8"],
@@ -145,6 +153,8 @@ class ServeClientOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    position: Position = None
+    channel: Channel = None
     refine: RefineOption = None
     in_flight: Annotated[int, Option("--in-flight", "Number of simultaneous requests.", _CONNECTION, least=1)] = 4
     timeout_s: Annotated[
@@ -185,3 +195,5 @@ class BenchmarkOptions(Sizes):
     frames: Annotated[
         str | None, Option("--frames", "Recording on which bfloat16 is compared with float32.", INPUT)
     ] = None
+    position: Position = None
+    channel: Channel = None

@@ -37,13 +37,20 @@ class BeadStack:
     where: str
 
 
-def read_bead_stack(beads: str | Path, nfp: str | Path, skip: Sequence[int] = ()) -> BeadStack:
+def read_bead_stack(
+    beads: str | Path,
+    nfp: str | Path,
+    skip: Sequence[int] = (),
+    *,
+    position: str | None = None,
+    channel: str | None = None,
+) -> BeadStack:
     """Read a bead stack and its focus positions, without the slices in ``skip`` (numbers from 1), and check them.
 
     Raises InputError for files that cannot be read, a stack and focus positions of different lengths, too few slices,
     saturated slices, a stack without a bead, or a bead too far from the centre.
     """
-    frames = open_frames(beads)
+    frames = open_frames(beads, position=position, channel=channel)
     positions = read_focus_positions(nfp)
     if len(frames) != len(positions):
         raise InputError(

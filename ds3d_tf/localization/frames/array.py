@@ -17,6 +17,7 @@ class ArrayFrames:
     def __init__(self, path: Path) -> None:
         """Open the file; raises InputError if it is not a NumPy file, or has no such array of three dimensions."""
         self._path = path
+        self.remarks: tuple[str, ...] = ()
         try:
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(loaded, np.ndarray):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
@@ -13,13 +12,20 @@ from typing import Protocol
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.frames.choice import Choice
+from ds3d_tf.localization.frames.names import TIFF_SUFFIXES, files_matching, natural_order, tiffs_in
+from ds3d_tf.localization.frames.tiff import UnreadableKind
 
-TIFF_SUFFIXES = (".tif", ".tiff")
 ARRAY_SUFFIXES = (".npy", ".npz")
 
 
 class FrameReader(Protocol):
-    """One file (or group) of a recording: a number of planes, each with a name, read on demand."""
+    """One file (or group) of a recording: a number of planes, each with a name, read on demand.
+
+    ``remarks`` holds what a user should know about it, a sentence each.
+    """
+
+    remarks: tuple[str, ...]
 
     def __len__(self) -> int:
         """Return the number of planes."""
@@ -37,7 +43,8 @@ class FrameReader(Protocol):
 class FrameSource:
     """A recording: frames of one size, read when asked for and never all at once.
 
-    ``len(source)`` is the number of frames, ``source.shape`` their ``(H, W)`` in pixels.
+    ``len(source)`` is the number of frames, ``source.shape`` their ``(H, W)`` in pixels, ``source.remarks`` what a user
+    should know about it, a sentence each.
     """
 
     def __init__(self, readers: list[FrameReader], where: str, keep_damaged: bool = False) -> None:
@@ -50,6 +57,7 @@ class FrameSource:
         self._readers = readers
         self._ends = list(accumulate(len(reader) for reader in readers))
         self.where = where
+        self.remarks = tuple(remark for reader in readers for remark in getattr(reader, "remarks", ()))
         self._shape: tuple[int, int] | None = None
         self._current: FrameReader | None = None
         if len(self) == 0:
@@ -122,72 +130,107 @@ class FrameSource:
         return self._readers[place], index - (self._ends[place - 1] if place else 0)
 
 
-def open_frames(path: str | Path, keep_damaged: bool = False) -> FrameSource:
+def open_frames(
+    path: str | Path, keep_damaged: bool = False, *, position: str | None = None, channel: str | None = None
+) -> FrameSource:
     """Return the frames of a recording, which are read only when asked for.
 
     Args:
-        path: a TIFF of one or many pages (OME-TIFF too), a folder of TIFFs, a glob such as ``"run3/*.tif"``, a Zarr
-            array or OME-Zarr image, or a ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz`` under
-            the name ``frames``). Files with numbers in their names are sorted by these numbers.
+        path: a TIFF of one or many pages (of ImageJ, OME, Micro-Manager, MetaMorph too), a folder of TIFFs, a glob
+            such as ``"run3/*.tif"``, an NDTiff folder, a Zarr array or OME-Zarr image, Imaris (.ims), .dax, or a
+            ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz`` under the name ``frames``). Files
+            with numbers in their names are sorted by these numbers.
         keep_damaged: count a file that cannot be opened, and the missing end of a truncated one, as one damaged frame,
             whose reading fails, instead of refusing the whole recording.
+        position: name, or number from 1, of the position to read where there are several.
+        channel: name, or number from 1, of the channel to read where there are several.
+
+    What a user should know, such as a recording that stopped early, is in the result's ``remarks``.
 
     Raises:
-        InputError: there is no such recording, or it is empty, damaged or of another format.
+        InputError: there is no such recording, it is empty, damaged or of another format, or it has several positions
+            or channels and none is chosen.
     """
+    choice = Choice(position, channel)
     text, path = str(path), Path(path).expanduser()
     if path.is_dir():
+        from ds3d_tf.localization.frames.ndtiff import NDTiffFrames, is_ndtiff
         from ds3d_tf.localization.frames.zarr import ZarrFrames, is_zarr
 
         if is_zarr(path):
-            return FrameSource([ZarrFrames(path)], str(path), keep_damaged)
-        return _open_folder(path, keep_damaged)
+            return FrameSource([ZarrFrames(path, choice)], str(path), keep_damaged)
+        if is_ndtiff(path):
+            return FrameSource([NDTiffFrames(path, choice)], str(path), keep_damaged)
+        return FrameSource(_joined(tiffs_in(path), str(path), keep_damaged, choice), str(path), keep_damaged)
     if path.exists():
-        return FrameSource([_reader(path, alone=True, keep_damaged=keep_damaged)], str(path), keep_damaged)
+        return FrameSource([_alone(path, keep_damaged, choice)], str(path), keep_damaged)
     if glob.has_magic(text):
-        files = sorted((Path(name) for name in glob.glob(str(path)) if Path(name).is_file()), key=natural_order)
+        files = files_matching(text)
         if not files:
             raise InputError(f"{text}: no file matches this pattern; check it and put it in quotes")
-        return _join(files, text, keep_damaged)
+        return FrameSource(_joined(files, text, keep_damaged, choice), text, keep_damaged)
     raise InputError(f"{text}: no such file or folder; expected a TIFF, a folder of TIFFs or a pattern")
 
 
-def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
-    """Return a sorting key that puts ``2.tif`` before ``10.tif``."""
-    pieces = re.split(r"(\d+)", str(path))
-    return [(0, int(piece), "") if piece.isdigit() else (1, 0, piece.lower()) for piece in pieces]
+def _alone(path: Path, keep_damaged: bool, choice: Choice) -> FrameReader:
+    """Return the reader of one file, and of the further files that belong to it."""
+    from ds3d_tf.localization.frames.micro_manager import MicroManagerFrames, files_with, is_micro_manager
+    from ds3d_tf.localization.frames.ndtiff import INDEX, NDTiffFrames, is_ndtiff
+
+    if path.name == INDEX or (path.suffix.lower() in TIFF_SUFFIXES and is_ndtiff(path.parent)):
+        return NDTiffFrames(path.parent, choice)
+    if is_micro_manager(path):
+        return MicroManagerFrames(files_with(path), choice, keep_damaged)
+    return _reader(path, True, keep_damaged, choice)
 
 
-def _open_folder(folder: Path, keep_damaged: bool) -> FrameSource:
-    files = sorted(
-        (f for f in folder.iterdir() if f.suffix.lower() in TIFF_SUFFIXES and not f.name.startswith(".")),
-        key=natural_order,
-    )
-    if not files:
-        raise InputError(f"{folder}: no TIFF files in this folder (names that end in .tif or .tiff)")
-    return _join(files, str(folder), keep_damaged)
+def _joined(files: list[Path], where: str, keep_damaged: bool, choice: Choice) -> list[FrameReader]:
+    """Return the readers of files that are one recording; files that a header joins count once, as a set."""
+    from ds3d_tf.localization.frames import micro_manager
+    from ds3d_tf.localization.frames.ome_sets import without_followed
 
-
-def _join(files: list[Path], where: str, keep_damaged: bool) -> FrameSource:
-    readers: list[FrameReader] = []
-    for file in files:
+    if is_ndtiff_file(files):
+        raise InputError(f"{where}: files of an NDTiff recording; give its folder, {files[0].parent}")
+    named = micro_manager.single_images(files, choice, where)
+    if named is not None:
+        files, choice = named, Choice()
+    stacks = [file for file in files if "MMStack" in file.name and micro_manager.is_micro_manager(file)]
+    ordered: list[tuple[Path, FrameReader]] = []
+    ordered += [
+        (group[0], micro_manager.MicroManagerFrames(group, choice, keep_damaged))
+        for group in micro_manager.recordings_of(stacks)
+    ]
+    others = [file for file in files if file not in set(stacks)]
+    for file, follow in without_followed(others):
         try:
-            readers.append(_reader(file, alone=len(files) == 1, keep_damaged=keep_damaged))
+            reader = _reader(file, follow or len(files) == 1, keep_damaged, choice)
+        except UnreadableKind:
+            raise
         except InputError as error:
             if not keep_damaged:
                 raise
-            readers.append(_DamagedFile(file, error))
-    return FrameSource(readers, where, keep_damaged)
+            reader = _DamagedFile(file, error)
+        ordered.append((file, reader))
+    return [reader for _, reader in sorted(ordered, key=lambda one: natural_order(one[0]))]
 
 
-def _reader(path: Path, alone: bool, keep_damaged: bool) -> FrameReader:
+def is_ndtiff_file(files: list[Path]) -> bool:
+    """Return whether all files lie in one NDTiff folder."""
+    from ds3d_tf.localization.frames.ndtiff import is_ndtiff
+
+    return len({file.parent for file in files}) == 1 and is_ndtiff(files[0].parent)
+
+
+def _reader(path: Path, alone: bool, keep_damaged: bool, choice: Choice) -> FrameReader:
     if path.suffix.lower() in ARRAY_SUFFIXES:
         from ds3d_tf.localization.frames.array import ArrayFrames
 
+        choice.only(True, True, str(path))
         return ArrayFrames(path)
+    from ds3d_tf.localization.frames.other_kinds import open_other_kind
     from ds3d_tf.localization.frames.tiff import TiffFrames
 
-    return TiffFrames(path, alone=alone, keep_damaged=keep_damaged)
+    return open_other_kind(path, choice) or TiffFrames(path, alone, keep_damaged, choice)
 
 
 class _DamagedFile:
@@ -195,6 +238,7 @@ class _DamagedFile:
 
     def __init__(self, path: Path, error: InputError) -> None:
         self._path, self._error = path, error
+        self.remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return 1

@@ -1,46 +1,54 @@
-"""Frames in a TIFF file, read page by page."""
+"""Frames in a TIFF file, read plane by plane."""
 
 from __future__ import annotations
 
 import logging
-import math
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.frames.choice import Choice
 
 # tifffile reports damage to its log as well as by exceptions; without a handler the log goes to stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
+class UnreadableKind(InputError):
+    """A sound file of a kind that is not read, or that needs a package; never counted as a damaged frame."""
+
+
 class TiffFrames:
-    """The planes of one TIFF file: its pages, or the planes that an ImageJ, OME or tifffile header describes.
+    """The planes of one TIFF file: its pages, or the planes that the header of ImageJ, OME, MetaMorph, … describes.
 
     ImageJ stacks over 4 GB (and stacks written by tifffile with ``truncate``) have one page, and the other planes
     follow its data. OME-TIFF may order its planes differently from its pages, and continue in further files. The file
     is opened when first read and stays open until :meth:`close`.
     """
 
-    def __init__(self, path: Path, alone: bool = True, keep_damaged: bool = False) -> None:
+    def __init__(
+        self, path: Path, alone: bool = True, keep_damaged: bool = False, choice: Choice | None = None
+    ) -> None:
         """Open the file and count its planes.
 
         Args:
             path: the file.
             alone: follow an OME header into further files; false if those files are listed anyway.
             keep_damaged: count the missing end of a truncated file as one more plane, which is damaged.
+            choice: the position and the channel that are meant.
 
-        Raises InputError if it is not a TIFF, empty, has several channels, or is truncated (unless ``keep_damaged``).
+        Raises InputError if it is not a TIFF, empty, damaged, or has several channels or positions and none is chosen.
         """
         self._path = path
         self._alone = alone
         self._keep_damaged = keep_damaged
+        self._choice = choice or Choice()
         self._lost: str | None = None
         self._tiff: Any = None
         self._planes: Any = None
-        self._stack: np.memmap | None = None
+        self._stack: np.ndarray | None = None
+        self.remarks: tuple[str, ...] = ()
         self._count = self._guarded(self._open_file, "")
         if not alone:
             self.close()
@@ -79,81 +87,22 @@ class TiffFrames:
         page = self._planes[index]
         if page is None:
             raise InputError(f"{self.name(index)}: this plane is missing from the file")
-        handle = page.parent.filehandle
-        if handle.closed:
-            # One of the further files of an OME recording: tifffile closes them after reading their headers.
-            handle.open()
-            try:
-                return self._pixels(page, index)
-            finally:
-                handle.close()
-        return self._pixels(page, index)
-
-    def _pixels(self, page: Any, index: int) -> np.ndarray:
-        size = page.parent.filehandle.size
-        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-        if max(ends, default=0) > size:
-            raise InputError(f"{self.name(index)}: truncated; the file has {size} bytes and should have {max(ends)}")
-        return page.asarray()
+        return pixels_of(page, self.name(index))
 
     def _open_file(self) -> int:
         import tifffile
 
+        from ds3d_tf.localization.frames.tiff_planes import check_codec, find_planes
+
         if self._path.stat().st_size == 0:
             raise InputError(f"{self._path}: the file is empty")
         self._tiff = tifffile.TiffFile(self._path, _multifile=self._alone)
-        self._planes = self._tiff.pages
-        self._check_chain()
-        one_page = self._tiff.is_shaped and len(self._planes) == 1
-        if (self._tiff.is_ome and self._alone) or self._tiff.is_imagej or one_page:
-            self._use_series()
+        check_codec(self._tiff, str(self._path))
+        found = find_planes(self._tiff, str(self._path), self._choice, self._keep_damaged)
+        self._planes, self._stack, self._lost = found.pages, found.stack, found.lost
+        self.remarks = found.remarks
         count = len(self._planes) if self._stack is None else len(self._stack)
-        promised = (self._tiff.imagej_metadata or {}).get("images", 1) if self._tiff.is_imagej else 1
-        if promised > count:
-            self._lose(f"{self._path}: truncated; its header promises {promised} images, {count} are there")
         return count + (self._lost is not None)
-
-    def _lose(self, reason: str) -> None:
-        """Refuse the file, or record that its end is missing."""
-        if not self._keep_damaged:
-            raise InputError(reason)
-        self._lost = reason
-
-    def _check_chain(self) -> None:
-        """Refuse a file whose last page points to a further one: tifffile stops silently at a page it cannot read."""
-        form, handle = self._tiff.tiff, self._tiff.filehandle
-        start = self._planes[len(self._planes) - 1].offset
-        handle.seek(start)
-        (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
-        handle.seek(start + form.tagnosize + tags * form.tagsize)
-        (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
-        if following:
-            self._lose(
-                f"{self._path}: truncated or damaged after page {len(self._planes)}; "
-                f"the next one should be at byte {following} of {handle.size}"
-            )
-
-    def _use_series(self) -> None:
-        if len(self._tiff.series) > 1 and self._tiff.is_ome:
-            raise InputError(f"{self._path}: holds {len(self._tiff.series)} image series; save each in its own file")
-        series = self._tiff.series[0]
-        sizes = dict(zip(series.axes, series.shape, strict=True))
-        longer = {axis: size for axis, size in sizes.items() if axis not in "YXS" and size > 1}
-        # Some programs call the only axis of a recording C; beside another axis, C really means channels.
-        if "C" in longer and len(longer) > 1:
-            raise InputError(f"{self._path}: holds {sizes['C']} channels; save the channel to localize in its own file")
-        planes = math.prod(longer.values())
-        if len(series.pages) == planes and "S" not in sizes:
-            self._planes = series.pages if self._tiff.is_ome else self._tiff.pages
-        elif len(series.pages) == 1 and series.dataoffset is not None and "S" not in sizes:
-            needed = series.dataoffset + series.nbytes
-            size = self._tiff.filehandle.size
-            if size < needed:
-                self._lose(f"{self._path}: truncated; the file has {size} bytes and should have {needed}")
-                planes = (size - series.dataoffset) * planes // series.nbytes
-            dtype = series.dtype.newbyteorder(self._tiff.byteorder)
-            shape = (planes, sizes["Y"], sizes["X"])
-            self._stack = np.memmap(self._path, dtype, "r", series.dataoffset, shape)
 
     def _guarded(self, action: Any, place: str) -> Any:
         try:
@@ -167,6 +116,32 @@ class TiffFrames:
             if not place and not _has_tiff_mark(self._path):
                 raise InputError(f"{self._path}: not a TIFF file") from error
             raise InputError(f"{self._path}{place}: truncated or damaged ({reason})") from error
+
+
+def pixels_of(page: Any, name: str) -> np.ndarray:
+    """Return the pixels ``[H, W]`` (row, column; as stored, counts) of one of tifffile's pages.
+
+    Raises InputError if the file ends before they do.
+    """
+    handle = page.parent.filehandle
+    closed = handle.closed
+    if closed:
+        # One of the further files of an OME recording: tifffile closes them after reading their headers.
+        handle.open()
+    try:
+        size = handle.size
+        end = data_end(page)
+        if end > size:
+            raise InputError(f"{name}: truncated; the file has {size} bytes and should have {end}")
+        return page.asarray()
+    finally:
+        if closed:
+            handle.close()
+
+
+def data_end(page: Any) -> int:
+    """Return the byte after the last one of a page's pixels."""
+    return max((o + c for o, c in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
 
 
 def _has_tiff_mark(path: Path) -> bool:

@@ -53,6 +53,8 @@ class Work:
     memory_gb: float
     precision: str
     refine: Refine | None = None
+    position: str | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,5 +252,6 @@ def _load(work: Work) -> tuple[Any, Any]:
     if key not in _loaded:
         _loaded.clear()
         localizer = Localizer(work.model, memory_gb=work.memory_gb, precision=work.precision)
-        _loaded[key] = open_frames(work.frames, keep_damaged=work.skip_damaged), localizer
+        source = open_frames(work.frames, work.skip_damaged, position=work.position, channel=work.channel)
+        _loaded[key] = source, localizer
     return _loaded[key]

@@ -57,8 +57,9 @@ def test_imagej_stack_of_one_page(tmp_path, stack):
     np.testing.assert_array_equal(frames(tmp_path / "b.tif"), stack)
     end = tifffile.TiffFile(tmp_path / "a.tif").series[0].dataoffset + stack.nbytes
     (tmp_path / "c.tif").write_bytes(data[: end - 1000])
-    with pytest.raises(InputError, match=r"c\.tif.*truncated"):
-        frames(tmp_path / "c.tif")
+    source = open_frames(tmp_path / "c.tif")
+    np.testing.assert_array_equal(list(source), stack[:4])
+    assert len(source.remarks) == 1 and "4 whole frames are read" in source.remarks[0]
 
 
 def test_stack_of_one_page_by_tifffile(tmp_path, stack):
@@ -170,7 +171,6 @@ BAD = {
     "text": (lambda p, s: p.write_text("this is no image at all"), "not a TIFF"),
     "header only": (lambda p, s: p.write_bytes(b"II*\0"), "truncated or damaged"),
     "dangling header": (lambda p, s: p.write_bytes(b"II*\0\xff\xff\0\0"), "truncated or damaged|no frames"),
-    "truncated": (lambda p, s: cut(p, s, 0.7), "truncated"),
     "truncated single": (lambda p, s: cut(p, s[0], 0.5), "truncated"),
     "nan": (nan_frame, r"page 2: 1 of 2080 pixels are NaN"),
     "inf": (lambda p, s: tifffile.imwrite(p, np.full((9, 9), np.inf, np.float32)), "NaN or infinite"),
@@ -237,11 +237,12 @@ def test_what_is_damaged_may_stand_as_a_damaged_frame(tmp_path, stack):
         with tifffile.TiffFile(tmp_path / name) as tiff:
             end = tiff.series[0].dataoffset + 3 * stack[0].nbytes + 100
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:end])
-        with pytest.raises(InputError, match="truncated"):
-            open_frames(tmp_path / name)
+        source = open_frames(tmp_path / name)
+        np.testing.assert_array_equal(list(source), stack[:3])
+        assert len(source.remarks) == 1 and "truncated" in source.remarks[0]
         source = open_frames(tmp_path / name, keep_damaged=True)
         sound = len(source) - 1
-        assert sound in (1, 3)
+        assert sound == 3
         np.testing.assert_array_equal([source.read(index) for index in range(sound)], stack[:sound])
         with pytest.raises(InputError, match=f"{name}.*truncated"):
             source.read(sound)

@@ -108,7 +108,7 @@ def channels(path, stack):
         (lambda path, stack: zarr.open_group(path, mode="w"), "a Zarr group of 0 arrays without an OME-Zarr image"),
         (two_arrays, "a Zarr group of 2 arrays without an OME-Zarr image"),
         (missing_image, "its image is missing"),
-        (channels, "several channels"),
+        (channels, "holds 2 channels"),
         (lambda path, stack: zarr.save_array(path, stack[0, 0]), "1 dimensions"),
         (lambda path, stack: zarr.save_array(path, stack.astype(bool)), "pixels of type bool"),
         (lambda path, stack: zarr.save_array(path, stack[:0]), "holds no frames"),
