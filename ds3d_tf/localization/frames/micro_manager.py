@@ -111,6 +111,8 @@ class MicroManagerFrames:
         index = {int(row[4]): row for row in metadata.get("IndexMap", ())}
         size, planes, cut = tiff.filehandle.size, [], 0
         for page_number, page in enumerate(tiff.pages):
+            if not data_end(page):  # room that the program had kept for a page
+                continue
             if data_end(page) > size and not keep_damaged:
                 cut += 1
                 continue

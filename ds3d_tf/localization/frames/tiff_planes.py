@@ -226,8 +226,11 @@ def _refuse_foreign_files(tiff: Any, where: str) -> None:
 
 
 def _has_other_sizes(tiff: Any) -> bool:
-    first = tiff.pages[0].shape
-    return any(tiff.pages[index].shape != first for index in range(1, len(tiff.pages)))
+    """Return whether the file holds pages of another size, such as a small picture to recognize it by."""
+    import tifffile
+
+    with tifffile.TiffFile(tiff.filehandle.path, _multifile=False) as again:
+        return len({page.shape for page in again.pages}) > 1
 
 
 def _promised(tiff: Any, planes: Planes) -> int:
@@ -296,7 +299,7 @@ def _without_missing_end(planes: Planes, where: str, promised: int, broken: str 
     if planes.stack is None:
         count = len(pages)
         # Planes that an OME header lists and that are not there at the end; gaps before them are damaged frames.
-        while count and pages[count - 1] is None:
+        while count and (pages[count - 1] is None or not data_end(pages[count - 1])):
             count -= 1
         if count < len(pages):
             lost = f"{where}: stopped early; its header promises {len(pages)} frames, {count} are there"
