@@ -54,6 +54,15 @@ class RetrieveMaskOptions(FitOptions):
         float,
         Option("--bead-height", "z position of the bead's centre above the coverslip, µm.", _BEAD, "UM"),
     ] = 0.0
+    focus_direction: Annotated[
+        Literal["up", "down"] | None,
+        Option(
+            "--focus-direction",
+            "Where the focal plane goes as the focus positions grow: up, into the sample, or down. A bead on the "
+            "coverslip cannot tell; a known mask in the setup, or a bead high above it, can.",
+            _BEAD,
+        ),
+    ] = None
     leave_out_every: Annotated[
         int,
         Option(
@@ -68,6 +77,7 @@ class RetrieveMaskOptions(FitOptions):
         tuple[int, ...],
         Option("--skip", "Slices to ignore, counted from 1.", INPUT, "I,J,…", numbers=True),
     ] = ()
+    accept: Annotated[bool, Option("--accept", "Write the result even if the retrieval looks wrong.", "Output")] = False
     position: Position = None
     channel: Channel = None
 

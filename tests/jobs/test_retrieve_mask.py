@@ -40,8 +40,9 @@ def test_outputs_reproduce_the_stack(beads, tmp_path: Path) -> None:
     plain = setup.replace({"optics.model": "scalar", "mask.source": "flat"})
     out = tmp_path / "retrieved"
     done = retrieve_mask(
-        stack, nfp, plain, out, optical_model="vectorial", polarization="auto", leave_out_every=4, max_steps=120
-    )
+        stack, nfp, plain, out, optical_model="vectorial", polarization="auto", leave_out_every=4, max_steps=120,
+        focus_direction="up",
+    )  # fmt: skip
     fitted, result = done.setup, done.result
     assert f"{out}: vectorial, polarization y; mean correlation " in done.summary()
     assert fitted.optics.polarization == "y"
@@ -109,6 +110,54 @@ def test_the_real_bead_in_a_short_fit(data, tmp_path: Path) -> None:
     folder = data / "beads"
     result = retrieve_mask(
         folder / "tetrapod_bead.tif", folder / "tetrapod_bead_nfp.csv", setup, tmp_path / "real",
-        bead_height_um=0.023, leave_out_every=4, skip=tuple(range(1, 38, 2)), max_steps=120,
+        bead_height_um=0.023, focus_direction="up", leave_out_every=4, skip=tuple(range(1, 38, 2)), max_steps=120,
     ).result  # fmt: skip
     assert result.correlation[~result.fitted].mean() > 0.93
+
+
+def test_the_direction_is_asked_for(beads, tmp_path: Path) -> None:
+    """Without a known mask nothing tells it; the opposite positions are explained as well, by the twin mask."""
+    stack, nfp, setup = beads
+    with pytest.raises(InputError, match="focus_direction: a bead on the coverslip looks the same"):
+        retrieve_mask(stack, nfp, setup.replace({"mask.source": "flat"}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_known_mask_tells_the_direction(beads, tmp_path: Path) -> None:
+    stack, nfp, setup = beads
+    (tmp_path / "negated.csv").write_text("".join(f"{-z}\n" for z in NFP))
+    for table, direction in ((nfp, "down"), (tmp_path / "negated.csv", "up")):
+        with pytest.raises(
+            InputError, match=f"focus_direction {direction}: the setup's own mask explains the"
+        ):
+            retrieve_mask(stack, table, setup, tmp_path / "out", focus_direction=direction)
+    assert not (tmp_path / "out").exists()
+    done = retrieve_mask(stack, tmp_path / "negated.csv", setup, tmp_path / "out", max_steps=60)
+    assert "focus direction down, as the setup's own mask tells" in done.summary()
+    report = yaml.safe_load((tmp_path / "out" / "retrieval.yaml").read_text())
+    np.testing.assert_allclose([one["nfp_um"] for one in report["slices"]], NFP, atol=1e-5)
+
+
+def test_a_failed_retrieval_is_not_handed_on(beads, tmp_path: Path) -> None:
+    """Two beads: the second is the first moved by a third of the frame."""
+    stack, nfp, setup = beads
+    frames = tifffile.imread(stack)
+    background = np.median(frames)
+    two = frames + np.roll(np.maximum(frames, background) - background, (9, -9), axis=(1, 2))
+    tifffile.imwrite(tmp_path / "two.tif", two.astype(np.uint16))
+    flat = setup.replace({"mask.source": "flat", "optics.model": "scalar", "optics.polarization": "none"})
+    options = {"focus_direction": "up", "max_steps": 40}
+    with pytest.raises(InputError, match=r"two\.tif: the retrieval failed, nothing is written: .*one bead only\?"):
+        retrieve_mask(tmp_path / "two.tif", nfp, flat, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    done = retrieve_mask(tmp_path / "two.tif", nfp, flat, tmp_path / "out", accept=True, **options)
+    assert done.verdict.word == "failed" and "verdict: failed" in done.summary()
+    report = yaml.safe_load((tmp_path / "out" / "retrieval.yaml").read_text())
+    assert report["verdict"] == "failed" and report["what_is_wrong"]
+
+
+def test_positions_in_nm_are_refused_before_the_fit(beads, tmp_path: Path) -> None:
+    stack, _, setup = beads
+    (tmp_path / "nm.csv").write_text("".join(f"{1000 * z:.0f}\n" for z in NFP))
+    with pytest.raises(InputError, match=r"from -1200 to 1200 µm; they look like nm: -1\.2 to 1\.2 µm"):
+        retrieve_mask(stack, tmp_path / "nm.csv", setup, tmp_path / "out", focus_direction="up")

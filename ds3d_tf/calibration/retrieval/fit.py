@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -30,6 +30,7 @@ STALLED = 5e-4  # improvement of -2 log likelihood a pixel, over an epoch
 TYPICAL_STEP_RAD = 0.35
 TYPICAL_CURVATURES_RAD = (0.2, 0.6, 2.0)
 FEWEST_SLICES_TO_CHOOSE = 10
+SCALE_SHARE = 0.15  # of the steps, to find the scale of the focus positions
 _LEARNING_RATE_RAD = 0.1
 _LEARNING_RATE_GEOMETRY = 0.02
 
@@ -59,9 +60,10 @@ class RetrievalFit:
         pixel = self.optics.pixel_um
         size = self.model.size_px
         self.phase = tf.Variable(tf.zeros([size, size]))
-        # offset x, y (pixels), drift x, y (pixels/µm), focus (1/3 µm), log of blur: all of order 1
+        # offset x, y (pixels), drift x, y (pixels/µm), focus (1/3 µm), log of blur, log of focus scale: all of order 1
         x, y = bead_centre_px(self.stack[self.used])
-        self.geometry = tf.Variable([x, y, 0.0, 0.0, 0.0, float(np.log(self.options.blur_sigma_px))])
+        self.geometry = tf.Variable([x, y, 0.0, 0.0, 0.0, float(np.log(self.options.blur_sigma_px)), 0.0])
+        self._released = tf.Variable([1.0] * 6 + [0.0])
         self._scale = tf.constant([pixel, pixel, pixel, pixel, 1 / 3], tf.float32)
         self._inside = tf.constant(self.model.support, tf.float32)
         self._neutral = tf.constant(self._piston_tilt_defocus(), tf.float32)
@@ -91,7 +93,16 @@ class RetrievalFit:
         prior = self._choose_prior(int(share["choice"] * most), report)
         self._stage(FINEST, prior, int(share["fine"] * most), self._optimizers(), report)
         last = self._cool_down(FINEST, prior, max(most - self.steps, 1), report)
-        return self._result(last)
+        result = self._result(last)
+        return replace(result, focus_scale=self._focus_scale(prior))
+
+    def _focus_scale(self, prior: tuple[float, float]) -> float:
+        """Go on with the scale of the focus positions set free, which tells whether their unit of length is right."""
+        self._released.assign(tf.ones(7))
+        optimizers = self._optimizers()
+        for _ in range(int(SCALE_SHARE * self.options.max_steps)):
+            self._descend(self.used, FINEST, prior, optimizers)
+        return float(np.exp(self.geometry[6]))
 
     def _zernike_start(self, most: int, report: Callable[[float], None]) -> None:
         """Fit Zernike coefficients alone (no piston, tilt, defocus)."""
@@ -227,12 +238,14 @@ class RetrievalFit:
             first, second = roughness(self.phase, self._inside)
             total = value + prior[0] * first + prior[1] * second
         to_phase, to_geometry = tape.gradient(total, [self.phase, self.geometry])
-        return value, tf.convert_to_tensor(to_phase), tf.convert_to_tensor(to_geometry)
+        return value, tf.convert_to_tensor(to_phase), tf.convert_to_tensor(to_geometry) * self._released
 
     def _images(self, nfp_um: tf.Tensor) -> tf.Tensor:
         scaled = self.geometry[:5] * self._scale
-        offset = scaled[None, :2] + (nfp_um - self._middle_um)[:, None] * scaled[None, 2:4]
-        return self.model(self.phase, offset, nfp_um + scaled[4], tf.exp(self.geometry[5]))
+        from_middle = nfp_um - self._middle_um
+        offset = scaled[None, :2] + from_middle[:, None] * scaled[None, 2:4]
+        focus = self._middle_um + from_middle * tf.exp(self.geometry[6]) + scaled[4]
+        return self.model(self.phase, offset, focus, tf.exp(self.geometry[5]))
 
     def _let_folds_slip(self) -> None:
         """Take out folds by ±2π that the coarse stages may have left: smooth exp(iφ), not φ."""
@@ -277,6 +290,7 @@ class RetrievalFit:
             images=images.astype(np.float32),
             steps=self.steps,
             misfit=last,
+            focus_scale=1.0,
         )
 
 

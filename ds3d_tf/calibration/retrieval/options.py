@@ -39,6 +39,7 @@ class RetrievedMask:
         fitted: bool ``[S]``, no unit; False for the slices left out.
         images: float32 ``[S, H, W]``, the model's slices, counts.
         steps: number of steps taken.
+        focus_scale: factor of the focus steps with which the stack fits best, no unit; 1 is right.
         misfit: -2 log likelihood a pixel at the end, up to a constant.
     """
 
@@ -54,3 +55,4 @@ class RetrievedMask:
     images: np.ndarray
     steps: int
     misfit: float
+    focus_scale: float

@@ -9,6 +9,7 @@ import numpy as np
 
 from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
 from ds3d_tf.calibration.retrieval.stack_files import BeadStack
+from ds3d_tf.calibration.retrieval.verdict import Verdict
 from ds3d_tf.setup import Setup
 
 SHOWN_SLICES = 6
@@ -28,7 +29,12 @@ def retrieved_setup(setup: Setup, result: RetrievedMask) -> Setup:
 
 
 def retrieval_report(
-    stack: BeadStack, setup: Setup, bead_height_um: float, options: RetrievalOptions, result: RetrievedMask
+    stack: BeadStack,
+    setup: Setup,
+    bead_height_um: float,
+    options: RetrievalOptions,
+    result: RetrievedMask,
+    verdict: Verdict,
 ) -> dict[str, Any]:
     """Return what was estimated, as plain numbers for a YAML file."""
 
@@ -37,6 +43,8 @@ def retrieval_report(
 
     return {
         "beads": stack.where,
+        "verdict": verdict.word,
+        "what_is_wrong": [*verdict.failures, *verdict.remarks],
         "model": setup.optics.model,
         "polarization": setup.optics.polarization,
         "likelihood": options.likelihood,
@@ -71,6 +79,7 @@ def write_retrieval(
     bead_height_um: float,
     options: RetrievalOptions,
     result: RetrievedMask,
+    verdict: Verdict,
 ) -> None:
     """Write mask.mat (variable ``mask``), mask.npy, setup.yaml, retrieval.yaml and retrieval.png into ``folder``."""
     import yaml
@@ -78,7 +87,7 @@ def write_retrieval(
 
     savemat(folder / "mask.mat", {"mask": result.mask_rad})
     retrieved_setup(setup, result).save(folder / "setup.yaml")
-    report = retrieval_report(stack, setup, bead_height_um, options, result)
+    report = retrieval_report(stack, setup, bead_height_um, options, result, verdict)
     (folder / "retrieval.yaml").write_text(yaml.safe_dump(report, sort_keys=False, width=100), encoding="utf-8")
     draw_retrieval(folder / "retrieval.png", stack, setup, result)
 

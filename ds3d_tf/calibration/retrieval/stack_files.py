@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ds3d_tf.calibration.retrieval.focus_positions import read_focus_positions
 from ds3d_tf.calibration.retrieval.stack import bead_centre_px
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.localization.frames.source import open_frames
@@ -29,12 +30,14 @@ class BeadStack:
         nfp_um: float64 ``[S]``, nominal focus position, µm.
         numbers: int ``[S]``, each slice's number in the file, from 1, no unit.
         where: the file, for messages.
+        remarks: what a user should know about the files.
     """
 
     slices: np.ndarray
     nfp_um: np.ndarray
     numbers: np.ndarray
     where: str
+    remarks: tuple[str, ...] = ()
 
 
 def read_bead_stack(
@@ -51,7 +54,8 @@ def read_bead_stack(
     saturated slices, a stack without a bead, or a bead too far from the centre.
     """
     frames = open_frames(beads, position=position, channel=channel)
-    positions = read_focus_positions(nfp)
+    read = read_focus_positions(nfp)
+    positions = read.nfp_um
     if len(frames) != len(positions):
         raise InputError(
             f"{beads} has {len(frames)} slices but {nfp} has {len(positions)} focus positions; "
@@ -64,42 +68,16 @@ def read_bead_stack(
     if len(numbers) < FEWEST_SLICES:
         raise InputError(f"{beads}: {len(numbers)} slices are left, at least {FEWEST_SLICES} are needed")
     stack = BeadStack(
-        np.stack([frames.read(int(number) - 1) for number in numbers]), positions[numbers - 1], numbers, str(beads)
+        np.stack([frames.read(int(number) - 1) for number in numbers]),
+        positions[numbers - 1],
+        numbers,
+        str(beads),
+        (*frames.remarks, *read.remarks),
     )
     if np.ptp(stack.nfp_um) == 0:
         raise InputError(f"{nfp}: all focus positions are {stack.nfp_um[0]:g} µm; retrieval needs a stack over focus")
     check_bead_stack(stack)
     return stack
-
-
-def read_focus_positions(path: str | Path) -> np.ndarray:
-    """Read focus positions from a CSV: its column ``nfp_um``, or its only (else last) column.
-
-    Returns:
-        float64 ``[S]``, µm, in the file's order.
-
-    Raises InputError if the file cannot be read or holds something else than finite numbers there.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, header=None, skipinitialspace=True, comment="#", dtype=str)
-    except OSError as error:
-        raise InputError(f"cannot read the focus positions {path}: {error.strerror or error}") from None
-    except (ValueError, UnicodeDecodeError):
-        raise InputError(f"focus positions {path}: expected a CSV with one position (µm) a slice") from None
-    header = pd.to_numeric(table.iloc[0], errors="coerce").isna()
-    column = table.columns[-1]
-    if header.any():
-        names = [str(name).strip().lower() for name in table.iloc[0]]
-        column = names.index("nfp_um") if "nfp_um" in names else len(names) - 1
-        table = table.iloc[1:]
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size or not len(values):
-        line = int(bad[0]) + 1 + int(header.any()) if bad.size else 1
-        raise InputError(f"focus positions {path}: line {line} holds no number of µm")
-    return values
 
 
 def check_bead_stack(stack: BeadStack) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack, read_focus_positions
+from ds3d_tf.calibration.retrieval.focus_positions import read_focus_positions
+from ds3d_tf.calibration.retrieval.stack_files import read_bead_stack
 from ds3d_tf.common import InputError
 
 NFP = np.linspace(-1, 1, 7)
@@ -42,7 +43,33 @@ def test_a_sound_stack(files) -> None:
 @pytest.mark.parametrize("text", ["0.5\n-1\n2e-1\n", "nfp_um\n0.5\n-1\n0.2\n", "NFP_um, slice\n0.5,0\n-1,1\n.2,2\n"])
 def test_focus_positions_in_several_shapes(tmp_path: Path, text: str) -> None:
     (tmp_path / "nfp.csv").write_text(text)
-    assert read_focus_positions(tmp_path / "nfp.csv").tolist() == [0.5, -1.0, 0.2]
+    assert read_focus_positions(tmp_path / "nfp.csv").nfp_um.tolist() == [0.5, -1.0, 0.2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0,5\n-1,0\n0,2\n",
+        "nfp_um\n0,5\n-1\n0,2\n",
+        '"0,5"\n"-1,0"\n"0,2"\n',
+        "slice;nfp_um\n1;0,5\n2;-1,0\n3;0,2\n",
+        "1\t0,5\n2\t-1\n3\t0,2\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_decimal_commas_as_excel_writes_them(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "nfp.csv").write_bytes(f"# µm\r\n{text}".encode(encoding))
+    read = read_focus_positions(tmp_path / "nfp.csv")
+    assert read.nfp_um.tolist() == [0.5, -1.0, 0.2]
+    assert len(read.remarks) == 1 and "decimal commas: 0.5, -1, 0.2" in read.remarks[0]
+
+
+def test_slices_with_whole_positions_are_not_taken_for_decimals(tmp_path: Path) -> None:
+    (tmp_path / "nfp.csv").write_text("1,3\n2,2\n3,1\n")
+    with pytest.raises(InputError, match="1,3 may be a number with a decimal comma, or a slice and its position"):
+        read_focus_positions(tmp_path / "nfp.csv")
+    (tmp_path / "nfp.csv").write_text("slice,nfp_um\n1,3\n2,2\n3,1\n")
+    assert read_focus_positions(tmp_path / "nfp.csv").nfp_um.tolist() == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +97,7 @@ def test_skip_names_slices_that_exist(files) -> None:
 
 def test_missing_focus_positions(files, tmp_path: Path) -> None:
     beads, _ = files(bead())
-    with pytest.raises(InputError, match="cannot read the focus positions"):
+    with pytest.raises(InputError, match=r"cannot read .*none\.csv"):
         read_bead_stack(beads, tmp_path / "none.csv")
 
 

@@ -277,7 +277,7 @@ def test_channels_by_their_names_and_numbers(tmp_path, stack):
     for name in ("a.ome.tif", "b.tif", "c.tif", "d.zarr"):
         np.testing.assert_array_equal(frames(tmp_path / name, channel="2"), stack + 1000)
         np.testing.assert_array_equal(frames(tmp_path / name, channel="1"), stack)
-        with pytest.raises(InputError, match="holds 2 channels .*; choose one with channel"):
+        with pytest.raises(InputError, match=r"holds 2 channels .*; choose one with channel"):
             open_frames(tmp_path / name)
 
 
