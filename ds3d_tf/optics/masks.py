@@ -19,6 +19,9 @@ from ds3d_tf.optics.zernike import zernike, zernike_phase
 from ds3d_tf.setup import Setup
 
 _LOG = logging.getLogger(__name__)
+# A phase of whole radians over more than this is none; nor is one over more than sixteen waves up to ±360.
+MAX_WHOLE_RAD = 7.0
+MAX_SPAN_RAD = 100.0
 MASK_SUFFIXES = (".mat", ".npy", ".tif", ".tiff")
 BuiltInMask = Callable[[Setup, PupilGrids], np.ndarray]
 _BUILT_IN: dict[str, BuiltInMask] = {}
@@ -201,18 +204,59 @@ def _checked(array: np.ndarray, path: str | Path) -> np.ndarray:
         )
     if not np.isfinite(array).all():
         raise InputError(f"mask {path}: {np.count_nonzero(~np.isfinite(array))} pixels are NaN or infinite")
+    _refuse_other_units(array.astype(np.float64), path)
     return array.astype(np.float64)
 
 
-def _read_mat(path: Path) -> np.ndarray:
-    from scipy.io import loadmat
+def _refuse_other_units(array: np.ndarray, path: str | Path) -> None:
+    """Refuse a mask that holds grey levels or degrees instead of radians."""
+    low, high = float(array.min()), float(array.max())
+    if high - low > MAX_WHOLE_RAD and np.array_equal(array, np.rint(array)):
+        top = next((2**bits - 1 for bits in (8, 10, 12, 16) if high < 2**bits), int(high))
+        raise InputError(
+            f"mask {path}: holds whole numbers from {low:g} to {high:g}, as grey levels of an SLM do, not radians; "
+            f"multiply them by 2π per grey level of a full wave ({2 * np.pi / (top + 1):.5f} if {top + 1} levels are "
+            "2π) and save the result as .npy or .mat"
+        )
+    if high - low > MAX_SPAN_RAD and max(-low, high) <= 360.5:
+        raise InputError(
+            f"mask {path}: goes from {low:.4g} to {high:.4g}, as degrees do, not radians; multiply it by π/180 "
+            f"({np.pi / 180:.6f}) and save the result as .npy or .mat"
+        )
 
-    variables = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+
+def _read_mat(path: Path) -> np.ndarray:
+    variables = _variables_of_hdf5(path) if _is_hdf5(path) else _variables_of_mat(path)
     if len(variables) != 1:
         found = ", ".join(sorted(variables)) or "none"
         raise InputError(f"mask {path}: expected one variable, got {len(variables)} ({found})")
     array: np.ndarray = next(iter(variables.values()))
     return array
+
+
+def _variables_of_mat(path: Path) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Return whether a .mat file is of version 7.3, which is HDF5 behind a header of 512 bytes."""
+    with open(path, "rb") as stream:
+        head = stream.read(520)
+    return b"\x89HDF\r\n\x1a\n" in (head[:8], head[512:520])
+
+
+def _variables_of_hdf5(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a .mat file of version 7.3; MATLAB counts rows first, so HDF5 shows them transposed."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {
+            name: np.asarray(node[()]).T
+            for name, node in file.items()
+            if isinstance(node, h5py.Dataset) and not name.startswith("#")
+        }
 
 
 def _read_npy(path: Path) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
 from ds3d_tf.setup.sections import Sections
+from ds3d_tf.setup.units import unlikely_units
 
 
 def check_combinations(setup: Sections) -> list[str]:
     """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
-    return [*_optics(setup), *_volume(setup), *_numbers(setup)]
+    # Other rules would only repeat in other words that a length is a thousand times too long.
+    return unlikely_units(setup) or [*_optics(setup), *_volume(setup), *_numbers(setup)]
 
 
 def _optics(setup: Sections) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.text_files import read_text
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, field_names, section_names
 
@@ -33,10 +34,9 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     substitute, base_folder = None, None
     if path.suffix in (".yaml", ".yml") or path.is_file():
         try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"cannot read the setup {path}: {reason}") from None
+            content = read_text(path)
+        except InputError as error:
+            raise InputError(f"cannot read the setup {error.marked.removeprefix('cannot read ')}") from None
         base_folder = path.absolute().parent
         values = _parse(content, str(path), base_folder)
     elif text in preset_names():

@@ -127,9 +127,7 @@ def test_a_known_mask_tells_the_direction(beads, tmp_path: Path) -> None:
     stack, nfp, setup = beads
     (tmp_path / "negated.csv").write_text("".join(f"{-z}\n" for z in NFP))
     for table, direction in ((nfp, "down"), (tmp_path / "negated.csv", "up")):
-        with pytest.raises(
-            InputError, match=f"focus_direction {direction}: the setup's own mask explains the"
-        ):
+        with pytest.raises(InputError, match=f"focus_direction {direction}: the setup's own mask explains the"):
             retrieve_mask(stack, table, setup, tmp_path / "out", focus_direction=direction)
     assert not (tmp_path / "out").exists()
     done = retrieve_mask(stack, tmp_path / "negated.csv", setup, tmp_path / "out", max_steps=60)

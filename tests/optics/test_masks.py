@@ -165,3 +165,37 @@ def test_fourier_grid_is_checked(caplog):
         for _ in range(2):
             assert pupil.fft_size(load_setup("demo3").optics, 329) == 329
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_mat_of_version_7_3(tmp_path):
+    """HDF5 behind MATLAB's own header, columns first."""
+    import h5py
+
+    mask = np.random.default_rng(0).uniform(-3, 3, (9, 9))
+    with h5py.File(tmp_path / "mask.mat", "w", userblock_size=512) as file:
+        file["mask"] = mask.T
+        file["#refs#/a"] = 1.0
+    with open(tmp_path / "mask.mat", "r+b") as stream:
+        stream.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\x02IM")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.mat"), mask)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "degrees", "whole floats"])
+def test_grey_levels_and_degrees_are_refused(tmp_path, kind):
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, (9, 9))
+    values = {
+        "uint8": (phase / (2 * np.pi) * 255).astype(np.uint8),
+        "uint16": (phase / (2 * np.pi) * 1023).astype(np.uint16),
+        "degrees": np.rad2deg(phase),
+        "whole floats": np.floor(phase / (2 * np.pi) * 256),
+    }[kind]
+    np.save(tmp_path / "mask.npy", values)
+    expected = "as degrees do.*π/180" if kind == "degrees" else "as grey levels of an SLM do.*2π"
+    with pytest.raises(InputError, match=expected):
+        read_mask(tmp_path / "mask.npy")
+
+
+def test_a_phase_of_many_waves_is_taken(tmp_path):
+    phase = np.linspace(-40.5, 40.5, 81).reshape(9, 9)
+    np.save(tmp_path / "mask.npy", phase)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.npy"), phase)

@@ -30,7 +30,6 @@ STALLED = 5e-4  # improvement of -2 log likelihood a pixel, over an epoch
 TYPICAL_STEP_RAD = 0.35
 TYPICAL_CURVATURES_RAD = (0.2, 0.6, 2.0)
 FEWEST_SLICES_TO_CHOOSE = 10
-SCALE_SHARE = 0.15  # of the steps, to find the scale of the focus positions
 _LEARNING_RATE_RAD = 0.1
 _LEARNING_RATE_GEOMETRY = 0.02
 
@@ -84,25 +83,21 @@ class RetrievalFit:
         def report(value: float) -> None:
             progress(self.steps, most, value)
 
+        # The scale of the focus positions is free at first, which tells whether their unit of length is right.
+        self._released.assign(tf.ones(7))
         if self.options.zernike_terms >= 4:
             self._zernike_start(int(share["zernike"] * most), report)
         optimizers = self._optimizers()
         for smoothing in COARSE_TO_FINE:
             self._stage(smoothing, (self._step_prior, 0.0), int(share["coarse"] * most), optimizers, report)
+        scale = float(np.exp(self.geometry[6]))
+        self._released.assign([1.0] * 6 + [0.0])
+        self.geometry.assign(tf.concat([self.geometry[:6], [0.0]], 0))
         self._let_folds_slip()
         prior = self._choose_prior(int(share["choice"] * most), report)
         self._stage(FINEST, prior, int(share["fine"] * most), self._optimizers(), report)
         last = self._cool_down(FINEST, prior, max(most - self.steps, 1), report)
-        result = self._result(last)
-        return replace(result, focus_scale=self._focus_scale(prior))
-
-    def _focus_scale(self, prior: tuple[float, float]) -> float:
-        """Go on with the scale of the focus positions set free, which tells whether their unit of length is right."""
-        self._released.assign(tf.ones(7))
-        optimizers = self._optimizers()
-        for _ in range(int(SCALE_SHARE * self.options.max_steps)):
-            self._descend(self.used, FINEST, prior, optimizers)
-        return float(np.exp(self.geometry[6]))
+        return replace(self._result(last), focus_scale=scale)
 
     def _zernike_start(self, most: int, report: Callable[[float], None]) -> None:
         """Fit Zernike coefficients alone (no piston, tilt, defocus)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.text_files import decode_text
 
 COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "intensity [au]")
 # What a refinement adds, by ThunderSTORM's names where it has one.
@@ -110,9 +112,11 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
         InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
     """
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
+        table = pd.read_csv(io.StringIO(decode_text(Path(path).read_bytes(), str(path))), skipinitialspace=True)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    except InputError:
+        raise
     except (ValueError, UnicodeDecodeError) as error:  # includes pandas' ParserError and EmptyDataError
         raise InputError(f"{path}: not a CSV table ({str(error).strip().splitlines()[0]})") from error
     missing = [name for name in columns if name not in table.columns]

@@ -62,7 +62,7 @@ def test_table_of_thunderstorm(tmp_path):
         ("frame,x [nm],y [nm],z [nm],intensity [au]\n1,2,3,4,5\n2,2,3,nan,5\n", r"row 3, column 'z \[nm\]'"),
         ("frame,x [nm],y [nm],z [nm],intensity [au]\n1.5,2,3,4,5\n", "whole number"),
         ("frame,x [nm],y [nm],z [nm],intensity [au]\n0,2,3,4,5\n", "counted from 1"),
-        ("\x00\xff\xfe", "not a CSV table|no column"),
+        ("\x00\xff\xfe", "not a text file"),
     ],
 )
 def test_bad_tables(tmp_path, text, expected):
