@@ -14,7 +14,7 @@ from ds3d_tf.setup import Setup
 
 @dataclass(frozen=True)
 class SimulatedDataset:
-    """What was written: numbers of frames and emitters, and the pixel type ("uint16" or "float32")."""
+    """What was written: numbers of frames and emitters, and the pixel type ("uint16", "int16" or "float32")."""
 
     folder: Path
     frames: int
@@ -23,7 +23,11 @@ class SimulatedDataset:
 
     def summary(self) -> str:
         """Return what was written in one line."""
-        kind = "rounded to uint16" if self.pixel_type == "uint16" else f"{self.pixel_type}, too bright for uint16"
+        kind = (
+            f"{self.pixel_type}, too bright for 16 bits"
+            if self.pixel_type == "float32"
+            else f"rounded to {self.pixel_type}"
+        )
         return f"{self.frames} frames ({kind}) with {self.emitters} emitters in {self.folder}"
 
 

@@ -101,6 +101,11 @@ def _numbers(setup: Sections) -> list[str]:
             f"read_noise.kind: got {setup.read_noise.kind}, must be none beside a section `camera`, which has the "
             "camera's own read noise and offset"
         )
+    if setup.mask.learn and setup.read_noise.kind != "none" and setup.read_noise.baseline_range[0] < 0:
+        problems.append(
+            f"read_noise.baseline_range: got {list(setup.read_noise.baseline_range)}, must not be negative while "
+            "a mask is learned; add an offset to baseline and frames"
+        )
     unknown = [index for index in setup.mask.zernike_rad if index < 1]
     if unknown:
         problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")

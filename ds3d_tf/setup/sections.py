@@ -155,7 +155,9 @@ class ReadNoiseSection(Section):
     kind: Literal["none", "uniform", "super_gaussian"] = Field(
         "none", description="none, one σ a frame, or a σ that varies over the frame as a super-Gaussian"
     )
-    baseline_range: Range = Field((20.0, 40.0), description="counts, drawn for each frame")
+    baseline_range: Range = Field(
+        (20.0, 40.0), description="counts, drawn for each frame; where it goes below 0, frames are not clipped at 0"
+    )
     sigma_range: NonNegativeRange = Field((8.0, 12.0), description="standard deviation, counts")
 
 

@@ -1,4 +1,4 @@
-"""What the camera adds: shot noise for learning a mask, read noise, the clip at zero."""
+"""What the camera adds: shot noise for learning a mask, read noise, the clip at zero of cameras without a sign."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def differentiable_shot_noise(expected: tf.Tensor, normal: tf.Tensor) -> tf.Tens
 def read_noise(
     section: ReadNoiseSection, background_section: BackgroundSection, frames: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Return frames with baseline and read noise, clipped at 0.
+    """Return frames with baseline and read noise, clipped at 0 unless the baseline may be negative.
 
     Args:
         section: the setup's read noise section; kind "none" returns the frames as they are.
@@ -40,7 +40,13 @@ def read_noise(
     """
     if section.kind == "none":
         return frames
-    return tf.maximum(frames + dark_counts(section, background_section, tf.shape(frames), frames.shape, seed), 0.0)
+    counts = frames + dark_counts(section, background_section, tf.shape(frames), frames.shape, seed)
+    return counts if has_negative_counts(section) else tf.maximum(counts, 0.0)
+
+
+def has_negative_counts(section: ReadNoiseSection) -> bool:
+    """Return whether the setup's read noise is that of frames with a sign: of a recording less an offset."""
+    return section.kind != "none" and section.baseline_range[0] < 0
 
 
 def dark_counts(

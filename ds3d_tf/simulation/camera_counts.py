@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from ds3d_tf.common.errors import InputError
@@ -12,7 +13,7 @@ from ds3d_tf.simulation.seeds import derived_seed
 
 
 def camera_counts(camera: Camera, photons: tf.Tensor, shot_seed: tf.Tensor, read_seed: tf.Tensor) -> tf.Tensor:
-    """Return the counts that a camera makes of expected photons, at least 0.
+    """Return the counts that a camera makes of expected photons, at least 0 unless its offset is negative.
 
     Photoelectrons are Poisson distributed; an EM register makes of n of them a Gamma distributed number of shape n and
     scale ``em_gain``. Where the maps are larger than the frames, every frame has its own random part of them.
@@ -35,7 +36,9 @@ def camera_counts(camera: Camera, photons: tf.Tensor, shot_seed: tf.Tensor, read
         amplified = tf.random.stateless_gamma(tf.shape(shape), derived_seed(shot_seed, 0), shape)
         electrons = tf.where(electrons > 0, camera.em_gain * amplified, 0.0)
     electrons += read_noise * standard_normal(tf.shape(photons), derived_seed(read_seed, 1))
-    return tf.maximum(offset + gain * electrons, 0.0)
+    counts = offset + gain * electrons
+    # An offset below 0 is that of a recording less more than its offset, whose counts have a sign.
+    return counts if np.min(camera.offset_counts) < 0 else tf.maximum(counts, 0.0)
 
 
 def counts_per_photon(camera: Camera) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from ds3d_tf.simulation.stream import Renderer, SimulatedFrames, simulated_group
 
 FRAMES, TRUTH, SETUP, MASK = "frames.tif", "truth.csv", "setup.yaml", "mask.npy"
 TRUTH_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons", "labelled")
-_LARGEST_INTEGER = np.iinfo(np.uint16).max
+# The first of these that holds all counts; those with a sign only for setups whose counts may be negative.
+_PIXEL_TYPES = (np.uint16, np.int16, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class StoredDataset:
     """A data set read from disk.
 
     Attributes:
-        frames: uint16 or float32 ``[F, H, W]``, raw counts; mapped from the file, read when used.
+        frames: uint16, int16 or float32 ``[F, H, W]``, raw counts; mapped from the file, read when used.
         emitters: float32 ``[F, E, 4]``: x, y, z in µm and 1 for labelled emitters, 0 for padding and emitters below
             the label threshold.
         photons: float32 ``[F, E]``, photons; 0 marks padding.
@@ -78,14 +80,20 @@ def write_dataset(
     def groups() -> Iterator[SimulatedFrames]:
         return simulated_groups(setup, count, seed, emitter_count, renderer=renderer)
 
-    try:
-        first, truth = _write_frames(folder / FRAMES, groups(), np.dtype(np.uint16), on_frames)
-    except OverflowError:
-        first, truth = _write_frames(folder / FRAMES, groups(), np.dtype(np.float32), on_frames)
+    first, truth = _write_in_some_type(folder / FRAMES, groups, on_frames)
     truth.to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
     changes = {"training_set.seed": seed, "training_set.folder": None}
     setup.with_mask(mask_rad, MASK).replace(changes).save(folder / SETUP)
     return first
+
+
+def _write_in_some_type(
+    path: Path, groups: Callable[[], Iterator[SimulatedFrames]], on_frames: Callable[[int], None]
+) -> tuple[SimulatedFrames, pd.DataFrame]:
+    for kind in _PIXEL_TYPES:
+        with contextlib.suppress(OverflowError):
+            return _write_frames(path, groups(), np.dtype(kind), on_frames)
+    raise AssertionError("float32 holds all counts")
 
 
 def _write_frames(
@@ -96,10 +104,10 @@ def _write_frames(
     with tifffile.TiffWriter(path) as tiff:
         for group in groups:
             frames = group.frames
-            if dtype.kind == "u":
-                if frames.max() > _LARGEST_INTEGER:
-                    raise OverflowError
+            if dtype.kind in "ui":
                 frames = np.rint(frames)
+                if frames.max() > np.iinfo(dtype).max or frames.min() < np.iinfo(dtype).min:
+                    raise OverflowError
             frames = frames.astype(dtype)
             for frame in frames:
                 tiff.write(frame, contiguous=True, photometric="minisblack")

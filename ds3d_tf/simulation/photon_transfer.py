@@ -17,6 +17,7 @@ _HUBER = 1.345
 # A slope known no better than this says little.
 _LARGEST_ERROR = 0.2
 _FEWEST_DEVIATIONS = 5.0
+_DARKEST_PERCENTILE = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,13 @@ class PhotonTransfer:
 
         Args:
             offset_counts: the offset if it is known, counts. Else it is 0, or what a camera without read noise must
-                have where 0 would ask for a negative variance.
+                have where 0 would ask for a negative variance; below 0 where the darkest places are, for light is
+                never negative.
             em_gain: of the camera, no unit.
         """
         if offset_counts is None:
-            offset_counts = max(-self.intercept / self.slope, 0.0)
+            darkest = float(np.percentile(self.mean, _DARKEST_PERCENTILE))
+            offset_counts = max(-self.intercept / self.slope, min(darkest, 0.0))
         variance = max(self.intercept + self.slope * offset_counts, 0.0)
         return float(offset_counts), float(np.sqrt(variance) / self.counts_per_photoelectron(em_gain))
 

@@ -73,8 +73,9 @@ def normalization_section(tiles: Sequence[np.ndarray]) -> dict[str, Any]:
     Args:
         tiles: frames or parts of them, each float ``[H, W]``, counts.
     """
-    brightest = float(np.percentile(np.stack(tiles), BRIGHT_PERCENTILE))
-    return {"subtract": 0.0, "divide": _rounded(max(brightest, 1.0))}
+    middle, brightest = (float(value) for value in np.percentile(np.stack(tiles), [50, BRIGHT_PERCENTILE]))
+    subtract = _rounded(min(middle, 0.0))
+    return {"subtract": subtract, "divide": _rounded(max(brightest - subtract, 1.0))}
 
 
 def as_changes(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -157,8 +157,12 @@ def _is_light(mean: np.ndarray, variance: np.ndarray) -> bool:
 def _uniform_range(
     values: np.ndarray, weights: np.ndarray, sampling_variance: np.ndarray | float = 0.0
 ) -> tuple[float, float]:
-    """Return the range, at least 0, of a uniform distribution with the values' mean and spread less sampling error."""
+    """Return the range of a uniform distribution with the values' mean and spread less sampling error.
+
+    Of values that are never negative the range is not, either.
+    """
     mean = np.average(values, weights=weights)
     variance = np.average((values - mean) ** 2 - sampling_variance, weights=weights)
     half = np.sqrt(3 * max(variance, 0.0))
-    return max(float(mean - half), 0.0), float(mean + half)
+    low = float(mean - half)
+    return max(low, 0.0) if np.min(values) >= 0 else low, float(mean + half)

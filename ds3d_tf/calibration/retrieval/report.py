@@ -57,6 +57,7 @@ def retrieval_report(
         "offset_um": dict(zip("xy", result.offset_um.round(5).tolist(), strict=True)),
         "drift_um_per_um_of_focus": dict(zip("xy", result.drift_um_per_um.round(6).tolist(), strict=True)),
         "focus_offset_um": round(result.focus_offset_um, 5),
+        "best_scale_of_focus_positions": round(result.focus_scale, 3),
         "correlation": {"fitted": mean(result.fitted), "left_out": mean(~result.fitted)},
         "slices": [
             {

@@ -12,6 +12,7 @@ GOOD_CORRELATION = 0.97
 """Share of the reachable correlation from which a retrieval is good."""
 LOWEST_CORRELATION = 0.93
 """Share of the reachable correlation below which a retrieval has failed."""
+MAX_FOCUS_SCALE = 1.12
 MAX_DRIFT = 0.5
 _CAUSES = (
     "one bead only? focus positions in µm, in the stack's order? wavelength, NA, pixel sizes, magnification and focal "
@@ -77,6 +78,12 @@ def judge(slices: np.ndarray, nfp_um: np.ndarray, result: RetrievedMask) -> Verd
         failures.append(
             f"the fit moved the focus by {result.focus_offset_um:+.1f} µm, more than the stack's {span:.1f} µm; are "
             "the focus positions relative to the coverslip?"
+        )
+    scale = result.focus_scale
+    if not 1 / MAX_FOCUS_SCALE < scale < MAX_FOCUS_SCALE:
+        failures.append(
+            f"the stack fits best with focus steps of {scale:.2f} times those in the table; are the positions those "
+            "of the focal plane in µm, and wavelength, NA and pixel sizes right?"
         )
     drift = float(np.hypot(*result.drift_um_per_um))
     if drift > MAX_DRIFT:
