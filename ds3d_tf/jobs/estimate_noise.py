@@ -65,7 +65,8 @@ class EstimatedNoise:
             )
             lines.append(
                 f"signal {self.signal_mean:.0f} {unit} an emitter ({law}); "
-                f"light of {self.emitters_a_tile:.1f} emitters in an area of a simulated frame"
+                f"light of {self.emitters_a_tile:.1f} emitters in an area of a simulated frame, so emitters.count_range "
+                f"is {self.sections['emitters']['count_range']}"
             )
         lines += [f"note: {remark}" for remark in self.remarks]
         lines.append(f"setup: {self.folder / ('setup.yaml' if self.setup else SECTIONS)}")
@@ -106,6 +107,7 @@ def estimate_noise(
     from ds3d_tf.calibration.noise.estimated_sections import (
         as_changes,
         camera_section,
+        emitters_section,
         light_sections,
         noise_sections,
         normalization_section,
@@ -143,9 +145,10 @@ def estimate_noise(
     if setup is not None:
         search, signal, crowd = _signal(tiles, setup, of_light, frames, progress)
         sections["signal"] = signal_section(signal.law)
+        sections["emitters"] = emitters_section(crowd, setup.volume)
         if setup.normalization.kind == "factors":
             sections["normalization"] = normalization_section([tile.pixels for tile in counts])
-    remarks = noise_report.remarks(setup, noise, signal, crowd, box)
+    remarks = noise_report.remarks(setup, noise, signal, box)
     remarks += found.remarks(options.offset_counts is not None)
     with output_folder(out, overwrite, "estimate-noise") as folder:
         draw_where(folder / "where.png", counts, _shown_pixels(box), noise, signal, search)

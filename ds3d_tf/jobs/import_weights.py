@@ -83,12 +83,16 @@ def import_weights(
     if max_dilation not in (None, *DILATIONS):
         raise InputError(f"{argument('max_dilation')} {max_dilation}: expected 16 or 4")
 
+    from ds3d_tf.optics.masks import load_mask
+
+    # Weights know the mask they were trained with: no other one will do. A mask that is missing is said at once.
+    mask_rad = load_mask(setup, allow_substitute=False)
+
     from ds3d_tf.evaluation.lone_emitters import TRIAL_FRAMES, LoneEmitters
     from ds3d_tf.export.card import write_card
     from ds3d_tf.export.saved_model import export_saved_model
     from ds3d_tf.model.files import save_model_folder
     from ds3d_tf.model.torch_weights import network_from_state, read_state
-    from ds3d_tf.optics.masks import load_mask
 
     state = read_state(weights)
     scaling_factor = setup.learning.scaling_factor if options.scaling_factor is None else options.scaling_factor
@@ -98,8 +102,6 @@ def import_weights(
 
     model = network(max_dilation or DILATIONS[0])
     setup = _fitting(setup, model, options.depth_voxels, scaling_factor, str(weights))
-    mask_rad = load_mask(setup, allow_substitute=False)  # weights know the mask they were trained with
-
     found: dict[int, float] = {}
     bias_nm: dict[str, tuple[float, float, float]] = {}
     uncertainty_nm: tuple[float, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,9 +184,21 @@ class Localizer:
     def _checked(self, frames: Any) -> Any:
         import tensorflow as tf
 
+        if isinstance(frames, (str, Path)):
+            raise InputError(
+                f"frames {frames}: expected an array [batch, row, column] of counts, not a file's name; read it with "
+                "open_frames, or make a table of it with ds3d_tf.localize"
+            )
         frames = tf.cast(tf.convert_to_tensor(frames), tf.float32)
         if frames.shape.rank != 3:
             raise ValueError(f"frames: expected [batch, row, column], got shape {frames.shape}")
+        if self.setup.normalization.kind == "factors" and frames.shape[0]:
+            low, high = float(tf.reduce_min(frames)), float(tf.reduce_max(frames))
+            if low >= 0 and 0 < high <= 1 < self.setup.normalization.divide:
+                warnings.warn(
+                    "the frames hold values between 0 and 1; this model expects the camera's counts and finds nothing",
+                    stacklevel=4,
+                )
         self.check_shape((frames.shape[1], frames.shape[2]))
         return frames
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from ds3d_tf.calibration.noise.noise_estimate import NoiseEstimate
 from ds3d_tf.calibration.noise.signal_fit import SignalLaw
 from ds3d_tf.setup.camera import Camera
+from ds3d_tf.setup.sections import VolumeSection
 
 # A super-Gaussian background's valley and peak are drawn in [v, 1.5 v].
 _MEAN_OF_DRAW = 1.25
@@ -65,6 +67,18 @@ def signal_section(law: SignalLaw) -> dict[str, Any]:
         "uniform_range": [_rounded(max(low, 1.0)), _rounded(high)],
         "label_threshold": None,
     }
+
+
+def emitters_section(emitters_a_tile: float, volume: VolumeSection) -> dict[str, Any]:
+    """Return the fields of the section ``emitters`` whose mean density is that of a recording.
+
+    Args:
+        emitters_a_tile: number of emitters whose light an area as large as a simulated frame holds.
+        volume: the setup's; simulated emitters keep its margin.
+    """
+    inside = math.prod(size - 2 * volume.margin_px for size in (volume.height_px, volume.width_px))
+    mean = emitters_a_tile * inside / (volume.height_px * volume.width_px)
+    return {"count_range": [1, max(round(2 * mean) + 1, 4)]}
 
 
 def normalization_section(tiles: Sequence[np.ndarray]) -> dict[str, Any]:

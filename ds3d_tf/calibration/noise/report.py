@@ -16,7 +16,6 @@ def remarks(
     setup: Setup | None,
     noise: NoiseEstimate,
     signal: SignalEstimate | None,
-    crowd: float | None,
     box: tuple[int, int, int, int] | None,
 ) -> list[str]:
     """Return a sentence for each thing a person should look at."""
@@ -35,12 +34,6 @@ def remarks(
         )
     if signal is not None and signal.dense:
         found.append("all frames are dense, so that the signal may be too high by the light of neighbours")
-    if setup is not None and crowd is not None and crowd > setup.emitters.count_range[1]:
-        low, high = setup.emitters.count_range
-        found.append(
-            f"light of {crowd:.0f} emitters in an area of a simulated frame, "
-            f"but emitters.count_range is [{low}, {high}]"
-        )
     return found
 
 

@@ -48,7 +48,7 @@ def _doubts(source: FrameSource) -> list[str]:
         return []
     if first.size and float(np.min(first)) >= 0 and 0 < float(np.max(first)) <= 1:
         return [
-            f"{source.where}: the counts are between 0 and 1, as of a picture that was scaled; models find nothing in "
-            "such frames: give the camera's own counts"
+            f"{source.where}: the counts are between 0 and 1, as of a picture that was scaled; noise, photons and "
+            "most models need the camera's own counts, and find nothing in such frames"
         ]
     return []

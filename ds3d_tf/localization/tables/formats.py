@@ -18,7 +18,8 @@ from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, columns
 from ds3d_tf.setup import Setup
 
 _ROWS_AT_A_TIME = 200_000
-_PICASSO_COLUMNS = ("x", "y", "z", "photons", "sx", "sy", "bg", "lpx", "lpy", "lpz", "net_gradient")
+_PICASSO_COLUMNS = ("x", "y", "z", "confidence")
+_PICASSO_REFINED = ("photons", "sx", "sy", "bg", "lpx", "lpy", "lpz")
 
 
 def check_table_name(path: str | Path) -> str:
@@ -102,35 +103,31 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
     """Return rows as Picasso's ``locs``.
 
     Picasso counts frames from 0 and x, y in camera pixels from the centre of the first pixel (its fits use whole
-    numbers for pixel centres), half a pixel from the table's origin; z is in nm. The network gives a confidence but
-    no photon number and no precision: the confidence stands for ``photons`` and ``net_gradient``, the size of a
-    voxel for the precisions, the middle of the setup's blur for ``sx`` and ``sy``.
+    numbers for pixel centres), half a pixel from the table's origin; z is in nm. What only a refinement knows (photons,
+    background, width, precisions) is left out before it.
 
     Args:
-        rows: the five columns.
-        setup: the ``Setup`` of pixel size, depth range and blur.
+        rows: the five columns, and those of a refinement.
+        setup: the ``Setup`` of pixel size.
 
     Returns:
-        structured array ``[N]``: ``frame`` uint32, the others float32; pixels, z and lpz in nm.
+        structured array ``[N]``: ``frame`` uint32, the others float32; pixels, z and lpz in nm, confidence no unit (0
+        for molecules that the network did not propose).
     """
     pixel_nm = setup.optics.pixel_um * 1000
-    volume, blur_px = setup.volume, float(np.mean(setup.blur.sigma_range_px))
-    locs = np.zeros(len(rows), [("frame", "<u4"), *((name, "<f4") for name in _PICASSO_COLUMNS)])
+    refined = REFINED_COLUMNS[0] in rows
+    names = _PICASSO_COLUMNS + (_PICASSO_REFINED if refined else ())
+    locs = np.zeros(len(rows), [("frame", "<u4"), *((name, "<f4") for name in names)])
     locs["frame"] = rows["frame"] - 1
     locs["x"] = rows["x [nm]"] / pixel_nm - 0.5
     locs["y"] = rows["y [nm]"] / pixel_nm - 0.5
     locs["z"] = rows["z [nm]"]
-    locs["net_gradient"] = rows["intensity [au]"].fillna(0)
-    if REFINED_COLUMNS[0] in rows:
+    locs["confidence"] = rows["intensity [au]"].fillna(0)
+    if refined:
         locs["photons"], locs["bg"] = rows["intensity [photon]"], rows["offset [photon]"]
         locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm
         locs["lpx"], locs["lpy"] = rows["uncertainty_x [nm]"] / pixel_nm, rows["uncertainty_y [nm]"] / pixel_nm
         locs["lpz"] = rows["uncertainty_z [nm]"]
-        return locs
-    locs["photons"] = rows["intensity [au]"]
-    locs["sx"] = locs["sy"] = blur_px
-    locs["lpx"] = locs["lpy"] = 0.25
-    locs["lpz"] = (volume.z_max_um - volume.z_min_um) / volume.depth_voxels * 1000
     return locs
 
 

@@ -46,16 +46,15 @@ def test_picasso(tmp_path, table, setup, ending):
     with h5py.File(tmp_path / f"a.{ending}") as file:
         assert list(file) == ["locs"]
         locs = file["locs"][:]
-    assert {"frame", "x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy", "net_gradient", "z", "lpz"} == {
-        *locs.dtype.names
-    }
+    # Nothing is made up for what only a refinement knows.
+    assert {*locs.dtype.names} == {"frame", "x", "y", "z", "confidence"}
     assert locs.dtype["frame"] == np.uint32 and locs.dtype["x"] == np.float32
     np.testing.assert_array_equal(locs["frame"], table["frame"] - 1)
     # Picasso: the centre of pixel (row, column) is (y, x) = (row, column); the table: (row + 0.5, column + 0.5).
     np.testing.assert_allclose(locs["x"], table["x [nm]"] / 110 - 0.5, atol=1e-4)
     np.testing.assert_allclose(locs["y"], table["y [nm]"] / 110 - 0.5, atol=1e-4)
     np.testing.assert_allclose(locs["z"], table["z [nm]"], atol=1e-3)
-    assert np.isfinite(np.stack([locs[name] for name in locs.dtype.names])).all() and (locs["lpx"] > 0).all()
+    np.testing.assert_allclose(locs["confidence"], table["intensity [au]"], rtol=1e-6)
     facts = yaml.safe_load((tmp_path / "a.yaml").read_text())
     assert {key: facts[key] for key in ("Width", "Height", "Frames", "Pixelsize")} == {
         "Width": 70,
@@ -107,7 +106,7 @@ def test_refined_columns_reach_every_format(tmp_path) -> None:
         assert locs[name][0] * pixel_nm == pytest.approx(values[column], rel=1e-6)
     assert locs["lpz"][0] == pytest.approx(values["uncertainty_z [nm]"])
     # The network's confidence is missing where the search found the molecule; it is not taken for a number.
-    assert np.isnan(again["intensity [au]"][1]) and locs["net_gradient"][1] == 0
+    assert np.isnan(again["intensity [au]"][1]) and locs["confidence"][1] == 0
 
 
 def test_an_empty_confidence_is_refused_without_a_refinement(tmp_path) -> None:
