@@ -65,8 +65,8 @@ class EstimatedNoise:
             )
             lines.append(
                 f"signal {self.signal_mean:.0f} {unit} an emitter ({law}); "
-                f"light of {self.emitters_a_tile:.1f} emitters in an area of a simulated frame, so emitters.count_range "
-                f"is {self.sections['emitters']['count_range']}"
+                f"light of {self.emitters_a_tile:.1f} emitters in an area of a simulated frame, so "
+                f"emitters.count_range is {self.sections['emitters']['count_range']}"
             )
         lines += [f"note: {remark}" for remark in self.remarks]
         lines.append(f"setup: {self.folder / ('setup.yaml' if self.setup else SECTIONS)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ def train(
     where = open_devices(options.devices, on_wait)
     check_batches(setup, where)
 
+    import keras
     import tensorflow as tf
 
     from ds3d_tf.export.card import this_machine, write_card
@@ -107,6 +109,7 @@ def train(
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
     from ds3d_tf.training.callbacks.tensorboard import TensorBoardLog
+    from ds3d_tf.training.cost import estimate_cost
     from ds3d_tf.training.matched_score import matched_score
     from ds3d_tf.training.run_folder.files import RUN_FILES
     from ds3d_tf.training.run_folder.parts import begin_part, end_part
@@ -134,8 +137,11 @@ def train(
             save_setup_and_mask(folder, setup, mask_rad)
     begin_part(out, start.epoch if start else 0, this_machine())
     write_card(out)
+    show_progress = progress is not no_progress and where.is_chief
     judged = data.validation if where.count == 1 else examples(setup).validation
     score = matched_score(setup, judged, SCORED_FRAMES)
+    if show_progress and where.count == 1 and keras.backend.backend() == "tensorflow":
+        print(estimate_cost(model, examples(setup), setup).summary(setup), file=sys.stderr)
     try:
         outcome = fit(
             model,
@@ -144,11 +150,16 @@ def train(
             out,
             score=score,
             callbacks=[TensorBoardLog(out / LOGS_FOLDER, setup, judged)] if options.tensorboard else [],
-            show_progress=progress is not no_progress and where.is_chief,
+            show_progress=show_progress,
             start=start,
             unfinished=unfinished,
             checkpoint_seconds=_checkpoint_seconds(where),
         )
+    except KeyboardInterrupt:
+        # Pressed a second time: the run's card must not stay under way.
+        end_part(out, "interrupted", 0)
+        write_card(out)
+        raise
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             f"not enough memory for {setup.learning.batch_size} frames a step; lower learning.batch_size"
@@ -173,6 +184,7 @@ def train(
         raise InputError(f"{outcome.detail}; nothing was learned: lower learning.learning_rate or check the setup")
 
     end_part(out, outcome.ended, len(outcome.rows))
+    write_card(out)
     metrics = finish_run(out, progress)
     write_card(out)
     return TrainedRun(out, outcome.ended, len(outcome.rows), outcome.best_epoch, outcome.detail, metrics)

@@ -32,6 +32,10 @@ PATIENCE_STOP = 7
 LEARNING_RATE_FACTOR = 0.1
 MIN_LEARNING_RATE = 1e-6
 
+INTERRUPT_ANSWER = (
+    "finishing the step, then export and evaluation of what was learned; press Ctrl-C again to stop without evaluation"
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -91,7 +95,7 @@ def fit(
     early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
     clock = StepClock()
     bar = ProgressBar(epochs, data.steps, clock, setup.learning.batch_size) if show_progress else None
-    interrupt = PatientInterrupt()
+    interrupt = PatientInterrupt(INTERRUPT_ANSWER if show_progress else "")
     chain: list[keras.callbacks.Callback] = [
         clock,
         StopWhenInterrupted(interrupt),

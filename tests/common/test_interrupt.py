@@ -70,3 +70,19 @@ def test_other_threads_leave_the_signal_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_the_answer_comes_while_native_code_runs(capfd) -> None:
+    """The main thread sits in one call that Python cannot interrupt; another thread answers."""
+    import ctypes
+    import time
+
+    began = time.monotonic()
+    threading.Timer(0.2, press).start()
+    with pytest.raises(KeyboardInterrupt), PatientInterrupt("finishing the step") as interrupt:
+        seen = []
+        threading.Timer(0.6, lambda: seen.append(capfd.readouterr().err)).start()
+        while time.monotonic() - began < 1.0:
+            ctypes.CDLL(None).usleep(300_000)
+        assert seen and "finishing the step" in seen[0]
+        interrupt.check()
