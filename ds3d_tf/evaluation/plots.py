@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure
+from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.evaluation.comparison import Comparison
 from ds3d_tf.evaluation.truth import FrameTruth
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 
 _COLOURS = {"jaccard": "#1b4f72", "precision": "#2e9e5b", "recall": "#d9822b"}
 _LATERAL, _AXIAL = "#1b4f72", "#c0392b"
@@ -35,8 +36,9 @@ def plot_by_emitter_number(path: str | Path, metrics: Mapping[str, Any]) -> None
 def plot_by_depth(path: str | Path, metrics: Mapping[str, Any]) -> None:
     """Draw Jaccard, precision, recall and errors against depth; raises InputError if the file cannot be written."""
     groups = metrics["by_depth"]
-    labels = [f"{(g['z_from_um'] + g['z_to_um']) / 2:.2f}" for g in groups]
-    _draw_groups(path, groups, labels, "z above the coverslip (µm)", metrics)
+    lowest = min((group["z_from_um"] for group in groups), default=0.0)
+    labels = [f"{(g['z_from_um'] + g['z_to_um']) / 2 - lowest:.2f}" for g in groups]
+    _draw_groups(path, groups, labels, "z (µm)", metrics)
 
 
 def plot_errors(path: str | Path, comparison: Comparison) -> None:
@@ -83,20 +85,25 @@ def plot_examples(
     for axes in panels[len(frames) :]:
         axes.set_axis_off()
     extent = frame_extent_um((height, width), setup.optics.pixel_um)
+    origin_um = table_origin_um((height, width), setup)
+    low, high = np.percentile(np.stack(frames), [1, 99.7])
     for axes, frame, truth, found, name in zip(panels, frames, truths, found_um, names, strict=False):
-        low, high = np.percentile(frame, [1, 99.7])
-        axes.imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent, interpolation="nearest")
+        shown = axes.imshow(
+            frame, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent, interpolation="nearest"
+        )
+        scale_bar(axes, extent[1], extent[2])
         for required, line in ((True, 1.6), (False, 0.6)):
-            emitters = truth.xyz_um[truth.labelled == required]
+            emitters = truth.xyz_um[truth.labelled == required] + origin_um
             edges = colours.to_rgba(emitters[:, 2])
             axes.scatter(*emitters[:, :2].T, s=90, facecolors="none", edgecolors=edges, linewidths=line)
-        found = np.reshape(found, (-1, 3))
+        found = np.reshape(found, (-1, 3)) + origin_um
         axes.scatter(*found[:, :2].T, s=40, c=colours.to_rgba(found[:, 2]), marker="x", linewidths=1.3)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("x (µm)")
     for axes in panels[::columns]:
         axes.set_ylabel("y (µm)")
-    figure.colorbar(colours, ax=list(panels), label="z above the coverslip (µm)", fraction=0.03, pad=0.01)
+    figure.colorbar(colours, ax=list(panels), label="z (µm)", fraction=0.03, pad=0.01)
+    figure.colorbar(shown, ax=list(panels), label="counts (all frames alike)", fraction=0.03, pad=0.01)
     figure.suptitle("rings: true emitters   crosses: localizations", fontsize=10)
     save_figure(figure, path)
 

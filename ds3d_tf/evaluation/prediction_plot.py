@@ -8,6 +8,7 @@ import numpy as np
 
 from ds3d_tf.common.plotting import frame_extent_um, new_figure, save_figure
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 
@@ -24,7 +25,7 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     """
     height, width = volume.shape[0] // VOXELS_PER_PIXEL, volume.shape[1] // VOXELS_PER_PIXEL
     left, right, bottom, top = frame_extent_um((height, width), setup.optics.pixel_um)
-    low, high = setup.volume.z_min_um, setup.volume.z_max_um
+    low, high = 0.0, setup.volume.z_max_um - setup.volume.z_min_um
     side = 5.0
     aspect = "equal" if high - low > 0.24 * (right - left) else "auto"
     panels = [side * height / width, max(1.2, side * (high - low) / (right - left))]
@@ -41,8 +42,8 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
         origin="lower",
         **shown,
     )
-    rings = {"s": 70, "facecolors": "none", "edgecolors": "#5dade2", "linewidths": 1.2}
-    truth = np.reshape(truth_um, (-1, 3))
+    rings = {"s": 70, "facecolors": "none", "edgecolors": "#66e0ff", "linewidths": 1.2}
+    truth = np.reshape(truth_um, (-1, 3)) + table_origin_um((height, width), setup)
     across.scatter(truth[:, 0], truth[:, 1], **rings)
     along.scatter(truth[:, 0], truth[:, 2], **rings)
     across.set(ylabel="y (µm)", title="largest confidence along z (above) and along y (below); rings: true emitters")

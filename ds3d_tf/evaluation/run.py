@@ -162,7 +162,7 @@ def _recorded(
 
     source = open_recording(frames, options)
     localizer.check_shape(source.shape, str(frames))
-    truths = read_truth(truth, len(source), label_threshold)
+    truths = read_truth(truth, len(source), label_threshold, source.shape, localizer.setup)
     return len(source), zip(source, truths, strict=True)
 
 
@@ -210,7 +210,8 @@ def _write(
 
     write_metrics(folder / METRICS_FILE, values)
     write_table(folder / LOCALIZATIONS_FILE, pd.concat([one.to_dataframe() for one in tables], ignore_index=True))
-    labelled_table(truths).to_csv(folder / TRUTH_FILE, index=False, float_format="%.6f", lineterminator="\n")
+    truth = labelled_table(truths, tables[0].frame_shape, setup)
+    truth.to_csv(folder / TRUTH_FILE, index=False, float_format="%.3f", lineterminator="\n")
     plots.plot_by_emitter_number(folder / "by_emitter_number.png", values)
     plots.plot_by_depth(folder / "by_depth.png", values)
     plots.plot_errors(folder / "errors.png", comparison)

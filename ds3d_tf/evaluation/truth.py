@@ -10,8 +10,11 @@ import pandas as pd
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.tables.tables import read_columns
+from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.stream import SimulatedFrames
 
+TABLE_COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "photons")
 REQUIRED_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
 
 
@@ -54,21 +57,76 @@ def bright_enough(photons: np.ndarray, label_threshold: float | None) -> np.ndar
     return np.asarray(photons) > label_threshold
 
 
-def read_truth(path: str | Path, frame_count: int, label_threshold: float | None) -> list[FrameTruth]:
-    """Return the emitters of each frame from a table ``frame`` (from 1), ``x_um``, ``y_um``, ``z_um``, ``photons``.
+def read_truth(
+    path: str | Path,
+    frame_count: int,
+    label_threshold: float | None,
+    frame_shape: tuple[int, int] | None = None,
+    setup: Setup | None = None,
+) -> list[FrameTruth]:
+    """Return the emitters of each frame from a table ``frame`` (from 1), positions, ``photons``.
+
+    Positions are ``x [nm]``, ``y [nm]``, ``z [nm]`` as in every table (see :mod:`ds3d_tf.setup.coordinates`), or
+    ``x_um``, ``y_um``, ``z_um``, the package's own.
+
+    Args:
+        path: CSV file.
+        frame_count: number of frames of the recording.
+        label_threshold: see :func:`bright_enough`.
+        frame_shape: ``(H, W)`` of the frames, pixels; needed for positions in nm.
+        setup: the ``Setup`` of pixel size and depth range; needed for positions in nm.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, holds something that is not a number, or names a frame
-            beyond ``frame_count``.
+        InputError: the file cannot be read, lacks a column, holds something that is not a number, names a frame
+            beyond ``frame_count``, or its positions are in another unit.
     """
-    table = read_columns(path, REQUIRED_COLUMNS)
+    former = not _has_column(path, TABLE_COLUMNS[1])
+    names = REQUIRED_COLUMNS if former else TABLE_COLUMNS
+    table = read_columns(path, names)
     frame = table["frame"].to_numpy()
     outside = frame[(frame < 1) | (frame > frame_count)]
     if len(outside):
         raise InputError(f"{path}: frame {outside[0]}, but the recording has frames 1 to {frame_count}")
-    xyz_um, photons = table[list(REQUIRED_COLUMNS[1:4])].to_numpy(), table["photons"].to_numpy()
-    frames = [(xyz_um[frame == number], photons[frame == number]) for number in range(1, frame_count + 1)]
+    positions, photons = table[list(names[1:4])].to_numpy(), table["photons"].to_numpy()
+    if frame_shape is not None and setup is not None:
+        origin_um = table_origin_um(frame_shape, setup)
+        if former:
+            _refuse_other_unit(path, positions + origin_um, frame_shape, setup, "µm", "nm", 1e-3)
+        else:
+            _refuse_other_unit(path, positions, frame_shape, setup, "nm", "µm", 1e3)
+            positions = positions / 1000 - origin_um
+    elif not former:
+        raise ValueError("frame_shape, setup: needed for positions in nm")
+    frames = [(positions[frame == number], photons[frame == number]) for number in range(1, frame_count + 1)]
     return [FrameTruth(*emitters, bright_enough(emitters[1], label_threshold)) for emitters in frames]
+
+
+def _has_column(path: str | Path, name: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            head = stream.readline()
+    except OSError:
+        return False
+    return name.encode() in head
+
+
+def _refuse_other_unit(
+    path: str | Path,
+    from_corner: np.ndarray,
+    frame_shape: tuple[int, int],
+    setup: Setup,
+    unit: str,
+    likely: str,
+    factor: float,
+) -> None:
+    """Refuse positions ``[E, 3]`` (from the frame's corner, in ``unit``) that fit the frame only in another unit."""
+    side = max(frame_shape) * setup.optics.pixel_um * (1 if unit == "µm" else 1000)
+    farthest = float(np.abs(from_corner[:, :2]).max(initial=0))
+    if (factor < 1 and farthest > 50 * side) or (factor > 1 and len(from_corner) > 2 and 0 < farthest < side / 50):
+        raise InputError(
+            f"{path}: the emitters lie up to {farthest:.4g} {unit} from the frame's corner, and the frame has "
+            f"{side:.4g} {unit}; the positions look like {likely}: multiply them by {factor:g}"
+        )
 
 
 def simulated_truth(simulated: SimulatedFrames, label_threshold: float | None) -> list[FrameTruth]:
@@ -83,11 +141,17 @@ def simulated_truth(simulated: SimulatedFrames, label_threshold: float | None) -
     ]
 
 
-def labelled_table(truths: list[FrameTruth]) -> pd.DataFrame:
-    """Return emitters as a table: frame (from 1), x_um, y_um, z_um, photons, labelled (1: should be found, or 0)."""
+def labelled_table(truths: list[FrameTruth], frame_shape: tuple[int, int], setup: Setup) -> pd.DataFrame:
+    """Return emitters as a table: frame (from 1), x, y, z in nm, photons, labelled (1: should be found, or 0).
+
+    Args:
+        truths: emitters of each frame.
+        frame_shape: ``(H, W)`` of the frames, pixels.
+        setup: the ``Setup`` of pixel size and depth range.
+    """
     numbers = np.repeat(np.arange(1, len(truths) + 1), [len(truth.photons) for truth in truths])
     xyz_um = np.concatenate([np.zeros((0, 3)), *(truth.xyz_um for truth in truths)])
     photons = np.concatenate([np.zeros(0), *(truth.photons for truth in truths)])
     labelled = np.concatenate([np.zeros(0, bool), *(truth.labelled for truth in truths)]).astype(int)
-    columns = [numbers, *xyz_um.T, photons, labelled]
-    return pd.DataFrame(dict(zip((*REQUIRED_COLUMNS, "labelled"), columns, strict=True)))
+    columns = [numbers, *(1000 * (xyz_um + table_origin_um(frame_shape, setup))).T, photons, labelled]
+    return pd.DataFrame(dict(zip((*TABLE_COLUMNS, "labelled"), columns, strict=True)))

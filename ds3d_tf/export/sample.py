@@ -12,7 +12,7 @@ from ds3d_tf.common.file_names import LOCALIZATIONS_FILE, TRUTH_FILE
 from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.localization.tables.tables import write_table
-from ds3d_tf.simulation.dataset import truth_table
+from ds3d_tf.simulation.dataset import TRUTH_FORMAT, truth_table
 from ds3d_tf.simulation.stream import simulate_frames
 
 FRAMES_TIFF, FRAMES_NUMPY = "frames.tif", "frames.npy"
@@ -41,7 +41,8 @@ def write_sample(
     if frames is None:
         simulated = simulate_frames(localizer.setup, count, seed)
         frames = list(simulated.frames)
-        truth_table(simulated).to_csv(folder / TRUTH_FILE, index=False, float_format="%.9g", lineterminator="\n")
+        table = truth_table(simulated, localizer.setup)
+        table.to_csv(folder / TRUTH_FILE, index=False, float_format=TRUTH_FORMAT, lineterminator="\n")
     stack = np.stack([np.asarray(frame, np.float32) for frame in frames])
     if stack.min() >= 0 and stack.max() <= _MAX_INTEGER:
         stack = np.rint(stack).astype(np.uint16)

@@ -157,9 +157,9 @@ def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Pa
             names.append(f"frame_{index + 1}.png")
             title = f"{os.path.basename(source.name(index))}: {len(xyz_um)} localizations"
             plots.plot_overlay(temporary / names[-1], frame, xyz_um, setup, title)
-            if len(source) == 1:
+            if len(names) == 1:  # of the first frame, also in three dimensions, and what is left of it
                 names += ["scatter.png", "regenerated.png"]
-                plots.plot_scatter(temporary / "scatter.png", xyz_um, confidence, setup, title)
+                plots.plot_scatter(temporary / "scatter.png", xyz_um, confidence, source.shape, setup, title)
                 again = regenerate(frame, xyz_um, setup, localizer.mask_rad)
                 plots.plot_regenerated(temporary / "regenerated.png", frame, again, setup)
     return [folder / name for name in names]

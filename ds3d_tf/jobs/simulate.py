@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
@@ -58,12 +60,25 @@ def simulate(
     from ds3d_tf.simulation.dataset import TRUTH, write_dataset
     from ds3d_tf.simulation.preview import save_preview
 
+    shape = (setup.volume.height_px, setup.volume.width_px)
+    real = [] if options.beside is None else _first_frames(options.beside, options, shape)
     with output_folder(out, overwrite, "simulate") as folder:
         progress("simulating", 0, count)
         first = write_dataset(
             folder, setup, count, seed, emitter_count, on_frames=lambda done: progress("simulating", done, count)
         )
-        save_preview(folder / "preview.png", setup, first)
+        save_preview(folder / "preview.png", setup, first, real)
         with open(folder / TRUTH, encoding="utf-8") as stream:
             emitters = sum(1 for _ in stream) - 1
     return SimulatedDataset(out, count, emitters, str(first.frames.dtype))
+
+
+def _first_frames(recording: str, options: SimulateOptions, shape: tuple[int, int]) -> list[np.ndarray]:
+    """Return the middle of the first frames of a recording, of no more than ``shape`` (H, W) pixels, counts."""
+    from ds3d_tf.localization.recording.opening import open_recording
+
+    source = open_recording(recording, options)
+    (top, height), (left, width) = (
+        (max(whole - part, 0) // 2, min(whole, part)) for whole, part in zip(source.shape, shape, strict=True)
+    )
+    return [source.read(index)[top : top + height, left : left + width] for index in range(min(len(source), 3))]

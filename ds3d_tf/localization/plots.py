@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.plotting import DEPTH_COLOUR_MAP, depth_colours, frame_extent_um, new_figure, save_figure
+from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.localization.regenerate import RegeneratedFrame
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 
 
 def plot_overlay(path: str | Path, frame: np.ndarray, xyz_um: np.ndarray, setup: Setup, title: str) -> None:
@@ -26,38 +27,51 @@ def plot_overlay(path: str | Path, frame: np.ndarray, xyz_um: np.ndarray, setup:
     """
     figure = new_figure((9, 9 * frame.shape[0] / frame.shape[1] * 0.86 + 0.6), "compressed")
     axes = figure.add_subplot()
-    _show_frame(axes, frame, setup)
-    rings = _rings(axes, xyz_um, setup)
-    figure.colorbar(rings, ax=axes, label="z above the coverslip (µm)", fraction=0.045, pad=0.02)
+    shown = _show_frame(axes, frame, setup)
+    rings = _rings(axes, xyz_um, frame.shape, setup)
+    figure.colorbar(rings, ax=axes, label="z (µm)", fraction=0.045, pad=0.02)
+    figure.colorbar(shown, ax=axes, label="counts", fraction=0.045, pad=0.02)
     axes.set_title(title)
     save_figure(figure, path)
 
 
-def plot_scatter(path: str | Path, xyz_um: np.ndarray, confidence: np.ndarray, setup: Setup, title: str) -> None:
+def plot_scatter(
+    path: str | Path,
+    xyz_um: np.ndarray,
+    confidence: np.ndarray,
+    frame_shape: tuple[int, int],
+    setup: Setup,
+    title: str,
+) -> None:
     """Draw localizations in three dimensions; the size of a point grows with its confidence.
 
     Args:
         path: PNG file to write.
         xyz_um: float ``[K, 3]`` (x, y, z), µm.
         confidence: float ``[K]``, confidence in [0, scaling_factor].
-        setup: the ``Setup`` of the depth range.
+        frame_shape: ``(H, W)`` of the frame, pixels.
+        setup: the ``Setup`` of pixel size and depth range.
         title: title of the plot.
 
     Raises InputError if the file cannot be written.
     """
-    figure = new_figure((8, 6.2), "compressed")
+    figure = new_figure((9, 6.2), "compressed")
     axes = figure.add_subplot(projection="3d")
     size = 15 + 60 * np.asarray(confidence) / setup.learning.scaling_factor
-    low, high = setup.volume.z_min_um, setup.volume.z_max_um
+    high = setup.volume.z_max_um - setup.volume.z_min_um
+    places = np.reshape(xyz_um, (-1, 3)) + table_origin_um(frame_shape, setup)
     # Vertical lines down to the lowest z: without them the eye cannot judge the position in a 3D plot.
-    for x, y, z in xyz_um:
-        axes.plot([x, x], [y, y], [low, z], color="0.8", linewidth=0.7, zorder=1)
-    axes.scatter(*np.transpose(xyz_um), c=xyz_um[:, 2], s=size, cmap=DEPTH_COLOUR_MAP, vmin=low, vmax=high)
-    axes.set(xlabel="x (µm)", ylabel="y (µm)", zlabel="z (µm)", zlim=(low, high), title=title)
-    axes.invert_yaxis()
+    for x, y, z in places:
+        axes.plot([x, x], [y, y], [0, z], color="0.8", linewidth=0.7, zorder=1)
+    colours = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
+    axes.scatter(*places.T, c=colours.to_rgba(places[:, 2]), s=size, edgecolors="0.3", linewidths=0.4)
+    height, width = (size * setup.optics.pixel_um for size in frame_shape)
+    axes.set(xlabel="x (µm)", ylabel="y (µm)", zlabel="z (µm)", title=title)
+    axes.set(xlim=(0, width), ylim=(height, 0), zlim=(0, high))
     axes.view_init(elev=28, azim=-60)
-    spread = max([1.0, *(np.ptp(xyz_um[:, :2], axis=0) if len(xyz_um) else [])])
-    axes.set_box_aspect((1, 1, max(0.35, min(1.0, (high - low) / spread))), zoom=1.12)
+    # A µm is as long on every axis.
+    axes.set_box_aspect((width, height, high), zoom=1.05)
+    figure.colorbar(colours, ax=axes, label="z (µm); the larger a point, the surer", fraction=0.03, pad=0.08)
     save_figure(figure, path)
 
 
@@ -100,17 +114,19 @@ def _contrast(frame: np.ndarray) -> tuple[float, float]:
 def _show_frame(
     axes: Any, frame: np.ndarray, setup: Setup, contrast: tuple[float, float] | None = None, colours: str = "gray"
 ) -> Any:
-    """Show a frame with µm axes whose zero is the package's: the centre of pixel (H // 2, W // 2)."""
+    """Show a frame with µm axes whose zero is a table's: the upper left corner."""
     low, high = _contrast(frame) if contrast is None else contrast
     axes.set(xlabel="x (µm)", ylabel="y (µm)")
     extent = frame_extent_um(frame.shape, setup.optics.pixel_um)
-    return axes.imshow(frame, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    shown = axes.imshow(frame, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    scale_bar(axes, extent[1], extent[2])
+    return shown
 
 
-def _rings(axes: Any, xyz_um: np.ndarray, setup: Setup) -> Any:
+def _rings(axes: Any, xyz_um: np.ndarray, frame_shape: tuple[int, ...], setup: Setup) -> Any:
     """Draw rings coloured by depth and return what a colour bar needs."""
-    xyz_um = np.reshape(xyz_um, (-1, 3))
+    places = np.reshape(xyz_um, (-1, 3)) + table_origin_um(frame_shape, setup)
     colours = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
-    edges = colours.to_rgba(xyz_um[:, 2])
-    axes.scatter(xyz_um[:, 0], xyz_um[:, 1], s=70, linewidths=1.4, facecolors="none", edgecolors=edges)
+    edges = colours.to_rgba(places[:, 2])
+    axes.scatter(places[:, 0], places[:, 1], s=70, linewidths=1.4, facecolors="none", edgecolors=edges)
     return colours

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ds3d_tf.common.options import Option, Options
-from ds3d_tf.options.shared import SPEED, Deterministic, EmitterCount, Resume, Seed
+from ds3d_tf.options.shared import INPUT, SPEED, Channel, Deterministic, EmitterCount, Position, Resume, Seed
 
 DEFAULT_TRIALS = 20
 _SIMULATION, _SEARCH, _NETWORK = "Simulation", "Search", "Network"
@@ -19,6 +19,11 @@ class SimulateOptions(Options):
     count: Annotated[int, Option("--count", "Number of frames.", _SIMULATION, least=1)] = 100
     seed: Annotated[int | None, Option("--seed", "Random seed; the setup's if omitted.", _SIMULATION, least=0)] = None
     emitter_count: EmitterCount = None
+    beside: Annotated[
+        str | None, Option("--beside", "Recording whose first frames are shown in the preview, for comparison.", INPUT)
+    ] = None
+    position: Position = None
+    channel: Channel = None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class EvaluateOptions(Options):
     position: Position = None
     channel: Channel = None
     truth: Annotated[
-        Path | None, Option("--truth", "CSV of their true emitters: frame,x_um,y_um,z_um,photons.", INPUT)
+        Path | None, Option("--truth", "CSV of their true emitters: frame, x [nm], y [nm], z [nm], photons.", INPUT)
     ] = None
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None

@@ -16,12 +16,16 @@ import tifffile
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.optics.masks import load_mask, read_mask
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.shares import WHOLE, Share
 from ds3d_tf.simulation.stream import Renderer, SimulatedFrames, simulated_groups
 
 FRAMES, TRUTH, SETUP, MASK = "frames.tif", "truth.csv", "setup.yaml", "mask.npy"
-TRUTH_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons", "labelled")
+TRUTH_COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "photons", "labelled")
+# Earlier versions wrote the package's own coordinates.
+FORMER_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons", "labelled")
+TRUTH_FORMAT = "%.12g"  # keeps float32 positions exactly
 # The first of these that holds all counts; those with a sign only for setups whose counts may be negative.
 _PIXEL_TYPES = (np.uint16, np.int16, np.float32)
 
@@ -80,24 +84,24 @@ def write_dataset(
     def groups() -> Iterator[SimulatedFrames]:
         return simulated_groups(setup, count, seed, emitter_count, renderer=renderer)
 
-    first, truth = _write_in_some_type(folder / FRAMES, groups, on_frames)
-    truth.to_csv(folder / TRUTH, index=False, float_format="%.9g", lineterminator="\n")
+    first, truth = _write_in_some_type(folder / FRAMES, groups, setup, on_frames)
+    truth.to_csv(folder / TRUTH, index=False, float_format=TRUTH_FORMAT, lineterminator="\n")
     changes = {"training_set.seed": seed, "training_set.folder": None}
     setup.with_mask(mask_rad, MASK).replace(changes).save(folder / SETUP)
     return first
 
 
 def _write_in_some_type(
-    path: Path, groups: Callable[[], Iterator[SimulatedFrames]], on_frames: Callable[[int], None]
+    path: Path, groups: Callable[[], Iterator[SimulatedFrames]], setup: Setup, on_frames: Callable[[int], None]
 ) -> tuple[SimulatedFrames, pd.DataFrame]:
     for kind in _PIXEL_TYPES:
         with contextlib.suppress(OverflowError):
-            return _write_frames(path, groups(), np.dtype(kind), on_frames)
+            return _write_frames(path, groups(), setup, np.dtype(kind), on_frames)
     raise AssertionError("float32 holds all counts")
 
 
 def _write_frames(
-    path: Path, groups: Iterator[SimulatedFrames], dtype: np.dtype, on_frames: Callable[[int], None]
+    path: Path, groups: Iterator[SimulatedFrames], setup: Setup, dtype: np.dtype, on_frames: Callable[[int], None]
 ) -> tuple[SimulatedFrames, pd.DataFrame]:
     """Write the frames and return the first group and the table of all emitters; OverflowError if they do not fit."""
     first, tables, done = None, [], 0
@@ -111,7 +115,7 @@ def _write_frames(
             frames = frames.astype(dtype)
             for frame in frames:
                 tiff.write(frame, contiguous=True, photometric="minisblack")
-            tables.append(truth_table(group, done + 1))
+            tables.append(truth_table(group, setup, done + 1))
             done += len(frames)
             first = first or SimulatedFrames(frames, group.xyz_um, group.photons, group.labelled)
             on_frames(done)
@@ -120,12 +124,17 @@ def _write_frames(
     return first, pd.concat(tables, ignore_index=True)
 
 
-def truth_table(simulated: SimulatedFrames, first_number: int = 1) -> pd.DataFrame:
-    """Return the emitters as a table: frame (from ``first_number``), x_um, y_um, z_um, photons, labelled (1 or 0)."""
+def truth_table(simulated: SimulatedFrames, setup: Setup, first_number: int = 1) -> pd.DataFrame:
+    """Return the emitters as a table: frame (from ``first_number``), x, y, z, photons, labelled (1 or 0).
+
+    Positions are a table's, see :mod:`ds3d_tf.setup.coordinates`.
+    """
     frame, place = np.nonzero(simulated.photons > 0)
+    origin_um = table_origin_um(simulated.frames.shape[1:], setup)
+    positions = 1000 * (simulated.xyz_um[frame, place].astype(np.float64) + origin_um)
     columns = [
         frame + first_number,
-        *simulated.xyz_um[frame, place].T,
+        *positions.T,
         simulated.photons[frame, place],
         simulated.labelled[frame, place].astype(int),
     ]
@@ -143,7 +152,7 @@ def load_dataset(folder: str | Path) -> StoredDataset:
         raise InputError(f"{folder} is not a data set of `ds3d simulate`: {', '.join(missing)} missing")
     setup = Setup.from_yaml((folder / SETUP).read_text("utf-8"), where=str(folder / SETUP), base_folder=folder)
     frames = _read_frames(folder / FRAMES, setup)
-    emitters, photons = _read_truth(folder / TRUTH, len(frames))
+    emitters, photons = _read_truth(folder / TRUTH, len(frames), setup)
     return StoredDataset(frames, emitters, photons, setup, read_mask(folder / MASK))
 
 
@@ -160,16 +169,20 @@ def _read_frames(path: Path, setup: Setup) -> np.ndarray:
     return frames
 
 
-def _read_truth(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_truth(path: Path, count: int, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     """Return the emitters ``[F, E, 4]`` and photons ``[F, E]`` of a table."""
     try:
         table = pd.read_csv(path)
-        values = table[list(TRUTH_COLUMNS)].to_numpy(np.float64)
+        former = "x_um" in table.columns
+        values = table[list(FORMER_COLUMNS if former else TRUTH_COLUMNS)].to_numpy(np.float64)
     except (ValueError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a table with the columns {', '.join(TRUTH_COLUMNS)}") from error
     frame = values[:, 0].astype(int) - 1
     if not np.isfinite(values).all() or (len(frame) and (frame.min() < 0 or frame.max() >= count)):
         raise InputError(f"{path}: expected finite numbers and frames from 1 to {count}")
+    if not former:
+        shape = (setup.volume.height_px, setup.volume.width_px)
+        values[:, 1:4] = values[:, 1:4] / 1000 - table_origin_um(shape, setup)
     order = np.argsort(frame, kind="stable")
     frame, values = frame[order], values[order]
     per_frame = np.bincount(frame, minlength=count)

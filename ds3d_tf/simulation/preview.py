@@ -1,61 +1,62 @@
-"""A picture of simulated frames with their emitters marked."""
+"""A picture of simulated frames with their emitters marked, beside real frames."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.stream import SimulatedFrames
 
 MOST_FRAMES = 6
 _COLUMNS = 3
 
 
-def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames) -> None:
-    """Write a PNG of the first frames: labelled emitters as circles coloured by depth, others as grey crosses."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
+def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames, real: Sequence[np.ndarray] = ()) -> None:
+    """Write a PNG of the first frames: labelled emitters as circles coloured by depth, others as grey crosses.
 
-    volume, pixel_um = setup.volume, setup.optics.pixel_um
+    Args:
+        path: PNG file to write.
+        setup: the ``Setup``.
+        simulated: the frames and their emitters.
+        real: frames to show above them, float ``[H, W]`` (row, column) each, counts; all have one scale of counts.
+    """
+    real = list(real)[:_COLUMNS]
     count = min(len(simulated.frames), MOST_FRAMES)
-    columns = min(count, _COLUMNS)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns + 1.2, 3.6 * rows * volume.height_px / volume.width_px + 1.0))
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    depth = ScalarMappable(Normalize(volume.z_min_um, volume.z_max_um), cmap="rainbow")
-    for place, axis in enumerate(axes.flat):
-        axis.set_axis_off()
-        if place >= count:
-            continue
-        frame = simulated.frames[place]
-        axis.imshow(frame, cmap="gray", vmin=np.percentile(frame, 0.5), vmax=np.percentile(frame, 99.8))
+    columns = min(max(count, len(real)), _COLUMNS)
+    rows = -(-count // columns) + bool(real)
+    height, width = simulated.frames.shape[1:]
+    figure = new_figure((3.6 * columns + 2.0, 3.6 * rows * height / width + 1.0))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat:
+        panel.set_axis_off()
+    everything = [simulated.frames[place] for place in range(count)]
+    low, high = np.percentile(np.concatenate([np.ravel(frame) for frame in [*real, *everything]]), [0.5, 99.8])
+    grey = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-6), "interpolation": "nearest"}
+    for panel, frame in zip(panels.flat, real, strict=False):
+        extent = frame_extent_um(frame.shape, setup.optics.pixel_um)
+        shown = panel.imshow(frame, extent=extent, **grey)
+        panel.set_title("real", fontsize=8)
+        scale_bar(panel, extent[1], extent[2])
+    depth = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
+    origin_um = table_origin_um((height, width), setup)
+    extent = frame_extent_um((height, width), setup.optics.pixel_um)
+    for place, panel in enumerate(panels.flat[columns * bool(real) :][:count]):
+        shown = panel.imshow(everything[place], extent=extent, **grey)
         present, labelled = simulated.photons[place] > 0, simulated.labelled[place]
-        column = simulated.xyz_um[place, :, 0] / pixel_um + volume.width_px // 2
-        row = simulated.xyz_um[place, :, 1] / pixel_um + volume.height_px // 2
+        x, y, z = (simulated.xyz_um[place] + origin_um).T
         faint = present & ~labelled
-        axis.scatter(column[faint], row[faint], marker="x", c="0.75", s=22, linewidths=0.8)
-        colours = depth.to_rgba(simulated.xyz_um[place, labelled, 2])
-        axis.scatter(column[labelled], row[labelled], s=26, linewidths=1.3, facecolors="none", edgecolors=colours)
-        axis.set_xlim(-0.5, volume.width_px - 0.5)
-        axis.set_ylim(volume.height_px - 0.5, -0.5)
+        panel.scatter(x[faint], y[faint], marker="x", c="0.75", s=22, linewidths=0.8)
+        edges = depth.to_rgba(z[labelled])
+        panel.scatter(x[labelled], y[labelled], s=26, linewidths=1.3, facecolors="none", edgecolors=edges)
         number = f"{present.sum()} emitters" + (f", {faint.sum()} too faint to label (×)" if faint.any() else "")
-        axis.set_title(f"frame {place + 1}: {number}", fontsize=8)
-        _scale_bar(axis, frame.shape, pixel_um)
-    figure.colorbar(depth, ax=axes, label="z [µm]", shrink=0.8)
-    figure.suptitle(f"{setup.name}: simulated frames", fontsize=10)
-    figure.savefig(path, dpi=110, format="png")
-
-
-def _scale_bar(axis: Any, shape: tuple[int, int], pixel_um: float) -> None:
-    """Draw a bar of a round length of about a quarter of the frame."""
-    lengths_um = [0.5, 1, 2, 5, 10, 20, 50]
-    target = shape[1] * pixel_um / 4
-    length = max([value for value in lengths_um if value <= target], default=lengths_um[0])
-    left, top = 0.04 * shape[1], 0.95 * shape[0]
-    axis.plot([left, left + length / pixel_um], [top, top], color="white", linewidth=2.5, solid_capstyle="butt")
-    axis.text(left, top - 0.02 * shape[0], f"{length:g} µm", color="white", fontsize=7, va="bottom")
+        panel.set_title(f"simulated frame {place + 1}: {number}", fontsize=8)
+        scale_bar(panel, extent[1], extent[2])
+    figure.colorbar(depth, ax=panels, label="z (µm)", shrink=0.8)
+    figure.colorbar(shown, ax=panels, label="counts (all frames alike)", shrink=0.8)
+    figure.suptitle(setup.name, fontsize=10)
+    save_figure(figure, path, dpi=110)

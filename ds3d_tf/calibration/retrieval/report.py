@@ -9,7 +9,8 @@ import numpy as np
 
 from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMask
 from ds3d_tf.calibration.retrieval.stack_files import BeadStack
-from ds3d_tf.calibration.retrieval.verdict import Verdict
+from ds3d_tf.calibration.retrieval.verdict import GOOD_CORRELATION, LOWEST_CORRELATION, Verdict
+from ds3d_tf.common.plotting import scale_bar
 from ds3d_tf.setup import Setup
 
 SHOWN_SLICES = 6
@@ -108,7 +109,7 @@ def draw_retrieval(path: Path, stack: BeadStack, setup: Setup, result: Retrieved
     )
     left, right = figure.subfigures(1, 2, width_ratios=[1, 3]).flat  # type: ignore[union-attr]
     _draw_mask(left, stack, result)
-    _draw_slices(right, stack, result)
+    _draw_slices(right, stack, result, setup.optics.pixel_um)
     figure.savefig(path, format="png", dpi=130)
 
 
@@ -123,7 +124,9 @@ def _draw_mask(figure: Any, stack: BeadStack, result: RetrievedMask) -> None:
     for chosen, colour, label in ((result.fitted, "C0", "fitted"), (~result.fitted, "C3", "left out")):
         if chosen.any():
             middle.plot(stack.nfp_um[chosen], result.correlation[chosen], "o", ms=3.5, color=colour, label=label)
-    middle.set(ylabel="correlation")
+    middle.axhline(GOOD_CORRELATION, color="C2", linestyle="--", linewidth=1, label=f"good: {GOOD_CORRELATION}")
+    middle.axhline(LOWEST_CORRELATION, color="C1", linestyle=":", linewidth=1, label=f"failed: {LOWEST_CORRELATION}")
+    middle.set(xlabel="focus position (µm)", ylabel="correlation")
     middle.legend(frameon=False, fontsize=8)
     lower.plot(stack.nfp_um, result.signal / result.signal.max(), "C0", label="signal")
     lower.plot(stack.nfp_um, result.background / result.background.max(), "C1", label="background")
@@ -133,19 +136,24 @@ def _draw_mask(figure: Any, stack: BeadStack, result: RetrievedMask) -> None:
         panel.grid(alpha=0.3)
 
 
-def _draw_slices(figure: Any, stack: BeadStack, result: RetrievedMask) -> None:
+def _draw_slices(figure: Any, stack: BeadStack, result: RetrievedMask, pixel_um: float) -> None:
     order = np.argsort(stack.nfp_um)
     chosen = order[np.unique(np.linspace(0, len(order) - 1, SHOWN_SLICES).round().astype(int))]
     panels = figure.subplots(3, len(chosen), squeeze=False)
     for column, i in zip(panels.T, chosen, strict=True):
         background = result.background[i]
         top = max(float(np.percentile(stack.slices[i] - background, 99.8)), 1e-9)
-        column[0].imshow(stack.slices[i] - background, cmap="inferno", vmin=0, vmax=top)
-        column[1].imshow(result.images[i] - background, cmap="inferno", vmin=0, vmax=top)
-        column[2].imshow(stack.slices[i] - result.images[i], cmap="RdBu_r", vmin=-0.2 * top, vmax=0.2 * top)
+        # In shares of the slice's brightest pixels, so that one colour bar goes for all slices.
+        column[0].imshow((stack.slices[i] - background) / top, cmap="inferno", vmin=0, vmax=1)
+        shown = column[1].imshow((result.images[i] - background) / top, cmap="inferno", vmin=0, vmax=1)
+        rest = column[2].imshow((stack.slices[i] - result.images[i]) / top, cmap="RdBu_r", vmin=-0.2, vmax=0.2)
+        scale_bar(column[0], stack.slices.shape[2] * pixel_um, stack.slices.shape[1] * pixel_um, 1 / pixel_um)
         state = "" if result.fitted[i] else "\nleft out"
         column[0].set_title(f"{stack.nfp_um[i]:.2f} µm\nr = {result.correlation[i]:.3f}{state}", fontsize=8)
         for panel in column:
             panel.set(xticks=[], yticks=[])
-    for row, name in zip(panels, ("measured", "model", "residual (±20 %)"), strict=True):
+    for row, name in zip(panels, ("measured", "model", "measured - model"), strict=True):
         row[0].set_ylabel(name)
+    figure.colorbar(shown, ax=panels[:2].ravel().tolist(), label="share of the slice's peak", shrink=0.7)
+    bar = figure.colorbar(rest, ax=panels[2].tolist(), label="share of the peak", ticks=[-0.2, 0, 0.2])
+    bar.ax.set_yticklabels(["-20 %", "0", "20 %"])

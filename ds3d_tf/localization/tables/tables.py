@@ -13,6 +13,7 @@ import pandas as pd
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.text_files import decode_text
+from ds3d_tf.setup.coordinates import table_origin_um
 
 COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "intensity [au]")
 # What a refinement adds, by ThunderSTORM's names where it has one.
@@ -45,7 +46,7 @@ def to_table(frame: Any, xyz_um: Any, confidence: Any, frame_shape: tuple[int, i
     Returns:
         ``frame``, ``x [nm]``, ``y [nm]``, ``z [nm]``, ``intensity [au]``.
     """
-    nm = (np.reshape(np.asarray(xyz_um, np.float64), (-1, 3)) + _origin_um(frame_shape, setup)) * 1000
+    nm = (np.reshape(np.asarray(xyz_um, np.float64), (-1, 3)) + table_origin_um(frame_shape, setup)) * 1000
     columns = [np.asarray(frame, np.int64), *nm.T, np.asarray(confidence, np.float64)]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
@@ -66,7 +67,7 @@ def from_table(
         confidence: float64 ``[N]``, no unit.
     """
     nm = table[list(COLUMNS[1:4])].to_numpy(np.float64)
-    xyz_um = nm / 1000 - _origin_um(frame_shape, setup)
+    xyz_um = nm / 1000 - table_origin_um(frame_shape, setup)
     return table["frame"].to_numpy(np.int64), xyz_um, table[COLUMNS[4]].to_numpy(np.float64)
 
 
@@ -134,10 +135,3 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
             raise InputError(f"{path}: row {bad[0] + 2}, column {name!r}: {table[name].iloc[bad[0]]!r} is no {kind}")
         table = table.assign(**{name: numbers.astype(np.int64) if name == "frame" else numbers})
     return table
-
-
-def _origin_um(frame_shape: tuple[int, int], setup: Any) -> np.ndarray:
-    """Return (x, y, z) in µm to add to the package's positions to get the table's."""
-    height, width = frame_shape
-    pixel = setup.optics.pixel_um
-    return np.array([(width // 2 + 0.5) * pixel, (height // 2 + 0.5) * pixel, -setup.volume.z_min_um])

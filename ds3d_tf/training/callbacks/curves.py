@@ -17,9 +17,9 @@ WIDE_RANGE = 10
 
 _PANELS = (
     ("loss", (("loss", "training"), ("val_loss", "validation")), "log"),
-    ("Jaccard index", (("jaccard", "soft, training"), ("val_jaccard", "soft, validation"),
-                       ("matched_jaccard", "matched, validation")), "unit"),
-    ("RMSE of matched pairs [nm]", (("rmse_lateral_nm", "lateral"), ("rmse_axial_nm", "axial")), "zero"),
+    ("soft Jaccard of voxels", (("jaccard", "training"), ("val_jaccard", "validation")), "unit"),
+    ("Jaccard of matched emitters", (("matched_jaccard", "validation"),), "unit"),
+    ("RMSE of matched pairs (nm)", (("rmse_lateral_nm", "lateral"), ("rmse_axial_nm", "axial")), "zero"),
     ("learning rate", (("learning_rate", None),), "log"),
 )  # fmt: skip
 
@@ -61,8 +61,10 @@ def draw_history(rows: Sequence[dict[str, float]], path: str | Path, title: str 
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure((10, 7))
-    for axes, (label, curves, scale) in zip(figure.subplots(2, 2).flat, _PANELS, strict=True):
+    figure = new_figure((14, 7))
+    panels = figure.subplots(2, 3).flat
+    panels[-1].set_axis_off()
+    for axes, (label, curves, scale) in zip(panels, _PANELS, strict=False):
         _draw_panel(axes, rows, curves, scale)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)

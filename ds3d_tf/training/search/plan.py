@@ -100,10 +100,28 @@ def search_setup(folder: Path) -> Setup:
 
 
 def best_outcome(outcomes: Sequence[Mapping[str, Any]], objective: str) -> Mapping[str, Any] | None:
-    """Return the completed trial with the best objective, or None; the earlier of two equal ones."""
+    """Return the completed trial with the best objective, or None; the earlier of two equal ones.
+
+    A trial that localizes no emitter is not the best of anything.
+    """
     completed = [one for one in outcomes if one["status"] == "completed" and objective in one["metrics"]]
+    if objective == "matched_jaccard":
+        completed = [one for one in completed if one["metrics"][objective] > 0]
     sign = 1 if objective == "val_loss" else -1
     return min(completed, key=lambda one: sign * one["metrics"][objective], default=None)
+
+
+def training_set_note(base: Setup) -> str:
+    """Return what to change for the final training where a search had few frames; empty if it had enough."""
+    usual = type(base.training_set)()
+    count = base.training_set.training_count
+    if base.training_set.folder is not None or count >= usual.training_count:
+        return ""
+    return (
+        f"The search trained on {count} frames an epoch; for the final training add "
+        f"--set training_set.training_count={usual.training_count} "
+        f"--set training_set.validation_count={usual.validation_count}"
+    )
 
 
 def table_rows(outcomes: Sequence[Mapping[str, Any]], space: Sequence[Dimension]) -> list[dict[str, Any]]:
@@ -140,6 +158,8 @@ def write_outcome(folder: Path, plan: SearchPlan, outcomes: Sequence[Mapping[str
         with whole_file(folder / BEST_FILE) as temporary:
             value = f"{OBJECTIVES[plan.objective]} {best['metrics'][plan.objective]:.4g}"
             head = f"# Trial {int(best['trial'])} of a {plan.method} search: {value}.\n"
+            small = training_set_note(base)
+            head += f"# {small}\n" if small else ""
             temporary.write_text(head + setup.to_yaml(), encoding="utf-8")
     if plot and best is not None:
         from ds3d_tf.training.search.parallel_coordinates import plot_parallel_coordinates

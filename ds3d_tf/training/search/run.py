@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common import console
+from ds3d_tf.common.errors import argument
 from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE
 from ds3d_tf.training.search.plan import (
     OBJECTIVES,
@@ -19,30 +21,45 @@ from ds3d_tf.training.search.plan import (
     best_outcome,
     search_setup,
     table_rows,
+    training_set_note,
     write_outcome,
 )
 
 SECONDS_TO_WAIT = 600.0
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
+MAX_COLUMNS = 79
+
 
 @dataclass(frozen=True)
 class Tuned:
-    """A search's folder and its trials, as in ``trials.csv``; ``best`` is the row of the best, or None."""
+    """A search's folder and its trials, as in ``trials.csv``; ``best`` is the row of the best, or None.
+
+    ``note`` says what to change before the final training.
+    """
 
     folder: Path
     objective: str
     rows: list[dict[str, Any]]
     best: dict[str, Any] | None
+    note: str = ""
 
     def summary(self) -> str:
         """Return a table of the trials and the outcome, as lines of text."""
         table = _table(self.rows, self.objective)
         if self.best is None:
-            return f"{table}no trial has completed; search folder: {self.folder}/"
+            done = sum(row["status"] == "completed" for row in self.rows)
+            why = "no trial has completed"
+            if done:
+                why = (
+                    f"nothing was found: none of the {done} completed trials localizes an emitter; give them more "
+                    f"{argument('epochs')} or more frames, or narrow the search around settings that train"
+                )
+            return f"{table}{why}; search folder: {self.folder}/"
         value = f"{OBJECTIVES[self.objective]} {self.best[self.objective]:.4g}"
         best = f"best: trial {self.best['trial']}, {value}: {self.folder}/best.yaml"
-        return f"{table}{best}\nsearch folder: {self.folder}/"
+        note = f"\nnote: {self.note}" if self.note else ""
+        return f"{table}{best}{note}\nsearch folder: {self.folder}/"
 
 
 def work(out: Path) -> None:
@@ -87,8 +104,23 @@ def _table(rows: list[dict[str, Any]], objective: str) -> str:
         status = f"{row['status']}: {row['reason']}" if row["reason"] else str(row["status"])
         lines.append([str(row["trial"]), *values, outcome, f"{row['seconds']:.0f}", status])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    if sum(widths) + 2 * (len(widths) - 1) > MAX_COLUMNS:
+        return "".join(_as_paragraph(lines[0], line, len(fields)) for line in lines[1:])
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
+
+
+def _as_paragraph(names: list[str], line: list[str], fields: int) -> str:
+    """Return a trial as lines that fit a terminal: its outcome, and below it what was tried."""
+    trial, *values = line[: fields + 1]
+    value, seconds, status = line[fields + 1 :]
+    tried = ", ".join(f"{name} {text}" for name, text in zip(names[1 : fields + 1], values, strict=True))
+    head = f"trial {trial}: {names[fields + 1]} {value}, {seconds} s, {status}"
+    return "".join(
+        line + "\n"
+        for text, indent in ((head, ""), (tried, "  "))
+        for line in textwrap.wrap(text, MAX_COLUMNS, initial_indent=indent, subsequent_indent="  ")
     )
 
 
@@ -117,4 +149,4 @@ def finish(out: Path, plan: SearchPlan) -> Tuned:
     best = best_outcome(outcomes, plan.objective)
     write_json(out / OVER_FILE, {"trials": len(rows)})
     row = None if best is None else next(row for row in rows if row["trial"] == int(best["trial"]))
-    return Tuned(out, plan.objective, rows, row)
+    return Tuned(out, plan.objective, rows, row, training_set_note(search_setup(out)))
