@@ -63,6 +63,21 @@ def test_given_frames(model_folder, frames_and_truth, name):
     assert sorted(path.name for path in (folder / "out").iterdir() if path.name != ".ds3d.json") == FILES
     assert pd.read_csv(folder / "out" / "truth.csv")["labelled"].tolist() == [1, 1, 1, 0, 1]
     assert read_table(folder / "out" / "localizations.csv")["frame"].tolist() == [1, 1, 3]
+    # The truth as written, in the coordinates of tables, says the same.
+    again = evaluate(
+        model_folder, folder / "again", frames=folder / name, truth=folder / "out" / "truth.csv", label_threshold=6000
+    ).metrics
+    for key in ("matched", "jaccard", "rmse_lateral_nm", "rmse_axial_nm", "bias_x_nm"):
+        assert again[key] == pytest.approx(done.metrics[key], abs=2e-3)
+
+
+def test_a_truth_in_another_unit_is_refused(model_folder, frames_and_truth):
+    folder = frames_and_truth
+    table = pd.read_csv(folder / "truth.csv")
+    table[["x_um", "y_um", "z_um"]] *= 1000
+    table.to_csv(folder / "nm.csv", index=False)
+    with pytest.raises(InputError, match=r"nm\.csv: .* the positions look like nm: multiply them by 0\.001"):
+        evaluate(model_folder, folder / "nm", frames=folder / "frames.tif", truth=folder / "nm.csv")
 
 
 def test_thresholds(model_folder, frames_and_truth):

@@ -53,7 +53,7 @@ def test_no_localizations(scene):
 def test_figures(scene, tmp_path, count):
     setup, mask, xyz, photons, frame, _ = scene
     plot_overlay(tmp_path / "overlay.png", frame, xyz[:count], setup, "title")
-    plot_scatter(tmp_path / "scatter.png", xyz[:count], photons[:count] / 20, setup, "title")
+    plot_scatter(tmp_path / "scatter.png", xyz[:count], photons[:count] / 20, frame.shape, setup, "title")
     plot_regenerated(tmp_path / "again.png", frame, regenerate(frame, xyz[:count], setup, mask), setup)
     for path in tmp_path.iterdir():
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size > 10_000

@@ -40,9 +40,24 @@ def test_files(setup, folder):
     assert frames.dtype == np.uint16
     assert np.array_equal(frames, np.rint(simulated.frames))
     table = pd.read_csv(folder / "truth.csv")
-    assert list(table.columns) == ["frame", "x_um", "y_um", "z_um", "photons", "labelled"]
+    assert list(table.columns) == ["frame", "x [nm]", "y [nm]", "z [nm]", "photons", "labelled"]
     assert table["frame"].min() == 1
     assert len(table) == (simulated.photons > 0).sum()
+
+
+def test_a_truth_of_an_earlier_version_is_read(setup, folder, tmp_path):
+    """In the package's own coordinates: µm from the centre of pixel (H // 2, W // 2)."""
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "older")
+    table = pd.read_csv(folder / "truth.csv")
+    pixel, volume = setup.optics.pixel_um, setup.volume
+    table["x_um"] = table.pop("x [nm]") / 1000 - (volume.width_px // 2 + 0.5) * pixel
+    table["y_um"] = table.pop("y [nm]") / 1000 - (volume.height_px // 2 + 0.5) * pixel
+    table["z_um"] = table.pop("z [nm]") / 1000 + volume.z_min_um
+    table.to_csv(tmp_path / "older" / "truth.csv", index=False)
+    older, newer = load_dataset(tmp_path / "older"), load_dataset(folder)
+    np.testing.assert_allclose(older.emitters, newer.emitters, atol=1e-6)
 
 
 def test_round_trip(setup, folder):
