@@ -54,6 +54,21 @@ def frame_extent_um(shape: tuple[int, ...], pixel_um: float) -> tuple[float, flo
     return 0.0, width * pixel_um, height * pixel_um, 0.0
 
 
+def depth_rings(axes: Any, places_um: Any, colours: ScalarMappable, size: float = 70, width: float = 1.4) -> None:
+    """Draw rings coloured by depth, with a thin dark line around them, so that they are seen on white, too.
+
+    Args:
+        axes: in µm.
+        places_um: float ``[K, 3]`` (x, y, z), µm, as in tables.
+        colours: of :func:`depth_colours`.
+        size: of a ring, points squared.
+        width: of its line, points.
+    """
+    x, y, z = places_um[:, 0], places_um[:, 1], places_um[:, 2]
+    axes.scatter(x, y, s=size, linewidths=width + 1.2, facecolors="none", edgecolors="black", alpha=0.6)
+    axes.scatter(x, y, s=size, linewidths=width, facecolors="none", edgecolors=colours.to_rgba(z))
+
+
 def scale_bar(axes: Any, width_um: float, height_um: float, per_um: float = 1.0) -> None:
     """Draw a bar of a round length of about a quarter of a picture.
 

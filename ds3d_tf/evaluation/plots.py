@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
+from ds3d_tf.common.plotting import depth_colours, depth_rings, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.evaluation.comparison import Comparison
 from ds3d_tf.evaluation.truth import FrameTruth
 from ds3d_tf.setup import Setup
@@ -94,8 +94,7 @@ def plot_examples(
         scale_bar(axes, extent[1], extent[2])
         for required, line in ((True, 1.6), (False, 0.6)):
             emitters = truth.xyz_um[truth.labelled == required] + origin_um
-            edges = colours.to_rgba(emitters[:, 2])
-            axes.scatter(*emitters[:, :2].T, s=90, facecolors="none", edgecolors=edges, linewidths=line)
+            depth_rings(axes, emitters, colours, 90, line)
         found = np.reshape(found, (-1, 3)) + origin_um
         axes.scatter(*found[:, :2].T, s=40, c=colours.to_rgba(found[:, 2]), marker="x", linewidths=1.3)
         axes.set_title(name, fontsize=10)

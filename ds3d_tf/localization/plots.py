@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
+from ds3d_tf.common.plotting import depth_colours, depth_rings, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.localization.regenerate import RegeneratedFrame
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
@@ -127,6 +127,5 @@ def _rings(axes: Any, xyz_um: np.ndarray, frame_shape: tuple[int, ...], setup: S
     """Draw rings coloured by depth and return what a colour bar needs."""
     places = np.reshape(xyz_um, (-1, 3)) + table_origin_um(frame_shape, setup)
     colours = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
-    edges = colours.to_rgba(places[:, 2])
-    axes.scatter(places[:, 0], places[:, 1], s=70, linewidths=1.4, facecolors="none", edgecolors=edges)
+    depth_rings(axes, places, colours)
     return colours

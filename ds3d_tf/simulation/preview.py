@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ds3d_tf.common.plotting import depth_colours, frame_extent_um, new_figure, save_figure, scale_bar
+from ds3d_tf.common.plotting import depth_colours, depth_rings, frame_extent_um, new_figure, save_figure, scale_bar
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.stream import SimulatedFrames
@@ -48,11 +48,10 @@ def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames, rea
     for place, panel in enumerate(panels.flat[columns * bool(real) :][:count]):
         shown = panel.imshow(everything[place], extent=extent, **grey)
         present, labelled = simulated.photons[place] > 0, simulated.labelled[place]
-        x, y, z = (simulated.xyz_um[place] + origin_um).T
+        places = simulated.xyz_um[place] + origin_um
         faint = present & ~labelled
-        panel.scatter(x[faint], y[faint], marker="x", c="0.75", s=22, linewidths=0.8)
-        edges = depth.to_rgba(z[labelled])
-        panel.scatter(x[labelled], y[labelled], s=26, linewidths=1.3, facecolors="none", edgecolors=edges)
+        panel.scatter(*places[faint, :2].T, marker="x", c="0.75", s=22, linewidths=0.8)
+        depth_rings(panel, places[labelled], depth, 26, 1.3)
         number = f"{present.sum()} emitters" + (f", {faint.sum()} too faint to label (×)" if faint.any() else "")
         panel.set_title(f"simulated frame {place + 1}: {number}", fontsize=8)
         scale_bar(panel, extent[1], extent[2])

@@ -113,12 +113,13 @@ def test_other_formats(model_folder, stack, tmp_path, ending):
 
 
 def test_figures(model_folder, tmp_path):
-    """Of the first frames of a recording; of a single frame also the scatter and the regenerated frame."""
+    """Of the first frames of a recording; of the first one also the scatter and the regenerated frame."""
     frames, _ = recording(5)
     tifffile.imwrite(tmp_path / "many.tif", frames)
     tifffile.imwrite(tmp_path / "one.tif", frames[0])
     many = localize(model_folder, tmp_path / "many.tif", tmp_path / "many.csv", plots=True)
-    assert [path.name for path in many.figures] == ["frame_1.png", "frame_2.png", "frame_3.png"]
+    names = ["frame_1.png", "scatter.png", "regenerated.png", "frame_2.png", "frame_3.png"]
+    assert [path.name for path in many.figures] == names
     one = localize(model_folder, tmp_path / "one.tif", tmp_path / "one.csv", plots=True)
     assert [path.name for path in one.figures] == ["frame_1.png", "scatter.png", "regenerated.png"]
     for path in many.figures + one.figures:
