@@ -25,7 +25,7 @@ def draw_minimum(path: Path, minimum: np.ndarray, means: np.ndarray) -> None:
     shown = left.imshow(minimum, cmap="viridis", vmin=low, vmax=max(high, low + 1))
     figure.colorbar(shown, ax=left, label="counts", shrink=0.8)
     left.set_title(f"minimum projection: mean {minimum.mean():.1f} counts, {minimum.min():.0f} to {minimum.max():.0f}")
-    left.set(xlabel="column", ylabel="row")
+    left.set(xlabel="column (pixel)", ylabel="row (pixel)")
     right.plot(np.arange(1, len(means) + 1), means, linewidth=0.8)
     right.set(xlabel="frame", ylabel="mean counts", title="mean of each raw frame")
     right.grid(alpha=0.3)

@@ -64,7 +64,7 @@ def plot_scatter(
     for x, y, z in places:
         axes.plot([x, x], [y, y], [0, z], color="0.8", linewidth=0.7, zorder=1)
     colours = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
-    axes.scatter(*places.T, c=colours.to_rgba(places[:, 2]), s=size, edgecolors="0.3", linewidths=0.4)
+    axes.scatter(*places.T, c=colours.to_rgba(places[:, 2]), s=size, edgecolors="0.3", linewidths=0.4, depthshade=False)
     height, width = (size * setup.optics.pixel_um for size in frame_shape)
     axes.set(xlabel="x (µm)", ylabel="y (µm)", zlabel="z (µm)", title=title)
     axes.set(xlim=(0, width), ylim=(height, 0), zlim=(0, high))

@@ -158,5 +158,6 @@ def draw_curves(
         panel.imshow(image, cmap="inferno", vmin=0)
         panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
+    lower.supxlabel("images of an emitter at these z positions, each scaled to its own peak", fontsize=8)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=140)

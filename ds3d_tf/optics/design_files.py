@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.plotting import scale_bar
 from ds3d_tf.optics.crlb import LocalizationBound
 from ds3d_tf.optics.crlb_curve import Conditions, root_mean_square
 from ds3d_tf.optics.design import DesignedMask
@@ -171,4 +172,6 @@ def draw_design(
         panel.imshow(image, cmap="inferno", vmin=0)
         panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
+        scale_bar(panel, image.shape[1] * optics.pixel_um, image.shape[0] * optics.pixel_um, 1 / optics.pixel_um)
+    lower.supxlabel("images of an emitter at these z positions, each scaled to its own peak", fontsize=8)
     figure.savefig(path, format="png", dpi=130)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.plotting import scale_bar
 from ds3d_tf.setup import Setup
 
 SHOWN_Z_POSITIONS = 7
@@ -86,6 +87,8 @@ def draw_mask(path: str | Path, setup: Setup, mask_rad: np.ndarray, title: str) 
         panel.imshow(image, cmap="inferno", vmin=0)
         panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
+        pixel_um = setup.optics.pixel_um
+        scale_bar(panel, image.shape[1] * pixel_um, image.shape[0] * pixel_um, 1 / pixel_um)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=80)
 

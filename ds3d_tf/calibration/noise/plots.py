@@ -44,10 +44,11 @@ def draw_where(
     shown = signal.searched[:SHOWN_TILES] if signal else _spread(len(tiles), SHOWN_TILES)
     figure = Figure(figsize=(15, 8), layout="constrained")
     upper, lower = figure.subfigures(2, 1).flat  # type: ignore[union-attr]
-    for place, (panel, index) in enumerate(zip(upper.subplots(1, len(shown), squeeze=False)[0], shown, strict=True)):
+    upper_panels = upper.subplots(1, len(shown), squeeze=False)[0]
+    low, high = np.percentile(np.stack([tiles[index].pixels for index in shown]), [1, 99.7])
+    for place, (panel, index) in enumerate(zip(upper_panels, shown, strict=True)):
         tile = tiles[index]
-        low, high = np.percentile(tile.pixels, [1, 99.7])
-        panel.imshow(tile.pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
+        grey = panel.imshow(tile.pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
         used = np.where(used_pixels(tile), 1.0, np.nan)
         panel.imshow(used, cmap="winter", vmin=0, vmax=2, alpha=0.25)
         if signal:
@@ -58,6 +59,7 @@ def draw_where(
                 panel.scatter(columns, rows, s=90, facecolors="none", edgecolors=colour, linewidths=1.4)
         panel.set(xticks=[], yticks=[])
         panel.set_title(f"frame {tile.frame + 1}, row {tile.row}, column {tile.column}", fontsize=9)
+    upper.colorbar(grey, ax=upper_panels.tolist(), label="counts (all alike)", shrink=0.8)
     upper.suptitle(
         "blue: pixels used for the noise"
         + ("; orange rings: emitters used for the signal, grey: others" * bool(signal))
@@ -70,7 +72,7 @@ def draw_where(
     if min(noise.block_sigma.shape) > 1:
         image = panels[1].imshow(noise.block_sigma, cmap="viridis")
         lower.colorbar(image, ax=panels[1], label="σ (counts)")
-        panels[1].set(xticks=[], yticks=[])
+        panels[1].set(xlabel="column (blocks of 16 pixels)", ylabel="row (blocks of 16 pixels)")
     else:
         panels[1].hist(noise.sigmas, 30, color="C2")
         panels[1].set(xlabel="σ of a tile (counts)", ylabel="tiles")
@@ -129,7 +131,7 @@ def _draw_photons(panel: Any, signal: SignalEstimate) -> None:
         chosen = f"uniform, {low:.0f} to {high:.0f}"
     panel.plot(x, density, color="C3", label=chosen)
     panel.axvline(signal.faintest, color="0.3", linestyle=":", label=f"faintest found, {signal.faintest:.0f}")
-    panel.set(xlabel="photons (counts)", yticks=[], title=f"signal: mean {law.mean:.0f} counts")
+    panel.set(xlabel="photons (counts)", ylabel="density", yticks=[], title=f"signal: mean {law.mean:.0f} counts")
     panel.legend(frameon=False, fontsize=8)
 
 
@@ -158,7 +160,7 @@ def draw_comparison(path: Path, real: Sequence[np.ndarray], simulated: Sequence[
             np.stack(frames).ravel(), edges, histtype="step", density=True, color=colour, label=title, log=True
         )
         panels[3].loglog(*radial_power(frames), color=colour, label=title)
-    panels[2].set(xlabel="counts", ylabel="share of pixels", title="histogram")
+    panels[2].set(xlabel="counts", ylabel="density (1/count)", title="histogram")
     panels[3].set(xlabel="spatial frequency (1/pixel)", ylabel="power (counts²)", title="power spectrum")
     for panel in panels[2:]:
         panel.legend(frameon=False)
