@@ -169,7 +169,7 @@ def _draw_groups(
         draw(shares, key, key if key != "jaccard" else "Jaccard index", colour)
     draw(errors, "rmse_lateral_nm", "lateral", _LATERAL)
     draw(errors, "rmse_axial_nm", "axial", _AXIAL)
-    shares.set(ylim=(0, 1.03), title=f"all together: Jaccard index {whole['jaccard']:.3f}")
+    shares.set(ylim=(0, 1.03), ylabel="share", title=f"all together: Jaccard index {whole['jaccard']:.3f}")
     errors.set(ylabel="root mean square error (nm)", title=_error_title(whole))
     errors.set_ylim(bottom=0)
     for axes in (shares, errors):
