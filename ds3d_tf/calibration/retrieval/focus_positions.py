@@ -67,7 +67,11 @@ def read_focus_positions(path: str | Path) -> FocusPositions:
 
 
 def doubtful_span(nfp_um: np.ndarray) -> str | None:
-    """Return what is wrong with focus positions (float ``[S]``, µm) that cannot be µm; None if they can."""
+    """Return what is wrong with focus positions that cannot be µm; None if they can.
+
+    Args:
+        nfp_um: float ``[S]``, nominal focus positions, µm.
+    """
     span = float(np.ptp(nfp_um))
     if span > MAX_SPAN_UM:
         likely = f"they look like nm: {nfp_um.min() / 1000:g} to {nfp_um.max() / 1000:g} µm; divide them by 1000"

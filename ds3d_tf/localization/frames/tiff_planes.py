@@ -79,6 +79,8 @@ def _described(tiff: Any, where: str, choice: Choice) -> Planes | None:
     if tiff.is_ome:
         _refuse_foreign_files(tiff, where)
     all_series = [one for one in tiff.series if len(one.shape) >= 2]
+    if tiff.is_lsm:  # the others are small pictures to recognize the planes by
+        all_series = all_series[:1]
     if not all_series or (shaped and not tiff.is_ome and len(all_series) > 1):
         return None
     names = [one.name or "" for one in all_series] if len(all_series) > 1 else [""]
@@ -113,7 +115,7 @@ def planes_of_series(tiff: Any, series: Any, where: str, choice: Choice, channel
     leading, sizes = axes[:-2], shape[:-2]
     total = math.prod(sizes)
     chosen = _chosen_planes(leading, sizes, where, choice, channel_names)
-    pages = series.pages if tiff.is_ome else tiff.pages
+    pages = series.pages if tiff.is_ome or tiff.is_lsm else tiff.pages
     if len(series.pages) == total:
         if len(chosen) == total and not tiff.is_ome:
             return Planes(pages)
