@@ -85,7 +85,7 @@ def retrieve_mask(
             f"set {argument('optical_model')} to vectorial"
         )
 
-    from ds3d_tf.calibration.retrieval.direction import CLEARLY_BETTER, find_direction
+    from ds3d_tf.calibration.retrieval.direction import find_direction
     from ds3d_tf.calibration.retrieval.focus_positions import doubtful_span
     from ds3d_tf.calibration.retrieval.options import RetrievalOptions
     from ds3d_tf.calibration.retrieval.report import write_retrieval
@@ -136,17 +136,9 @@ def retrieve_mask(
         raise InputError(f"{way.problems[0]} ({argument('accept')} goes on all the same)")
     nfp_um = way.sign * stack.nfp_um
     best, result = fitted(nfp_um)
-    problems = list(way.problems)
-    if way.by_height:
-        opposite, other = fitted(-nfp_um)
-        if other.correlation.mean() > result.correlation.mean() + CLEARLY_BETTER:
-            if options.focus_direction is None:
-                nfp_um, best, result = -nfp_um, opposite, other
-            else:
-                problems.append(
-                    f"the opposite of {argument('focus_direction')} {options.focus_direction} explains the stack "
-                    f"better (mean correlation {other.correlation.mean():.3f} against {result.correlation.mean():.3f})"
-                )
+    problems, told = list(way.problems), list(way.remarks)
+    if way.question:
+        told.append("nothing tells the focus direction; it is taken to be up, and z is upside down if it is not")
     verdict = judge(stack.slices, nfp_um, result)
     verdict = replace(verdict, failures=(*verdict.failures, *problems, *([span] if span else [])))
     if verdict.failures and not options.accept:
@@ -157,7 +149,7 @@ def retrieve_mask(
     stack = replace(stack, nfp_um=nfp_um)
     with output_folder(out, overwrite, "retrieve-mask") as folder:
         write_retrieval(folder, stack, best, options.bead_height_um, how, result, verdict)
-    return RetrievedSetup(out, best, result, verdict, (*counts.remarks, *way.remarks))
+    return RetrievedSetup(out, best, result, verdict, (*counts.remarks, *told))
 
 
 def _show(progress: Progress, name: str, step: int, most: int, misfit: float) -> None:

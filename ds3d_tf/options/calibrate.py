@@ -58,8 +58,8 @@ class RetrieveMaskOptions(FitOptions):
         Literal["up", "down"] | None,
         Option(
             "--focus-direction",
-            "Where the focal plane goes as the focus positions grow: up, into the sample, or down. A bead on the "
-            "coverslip cannot tell; a known mask in the setup, or a bead high above it, can.",
+            "Where the focal plane goes as the focus positions grow: up, into the sample, or down. A bead "
+            "alone cannot tell; a known mask in the setup can.",
             _BEAD,
         ),
     ] = None

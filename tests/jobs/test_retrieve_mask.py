@@ -118,7 +118,7 @@ def test_the_real_bead_in_a_short_fit(data, tmp_path: Path) -> None:
 def test_the_direction_is_asked_for(beads, tmp_path: Path) -> None:
     """Without a known mask nothing tells it; the opposite positions are explained as well, by the twin mask."""
     stack, nfp, setup = beads
-    with pytest.raises(InputError, match="focus_direction: a bead on the coverslip looks the same"):
+    with pytest.raises(InputError, match="focus_direction: a bead looks the same"):
         retrieve_mask(stack, nfp, setup.replace({"mask.source": "flat"}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,8 +1,8 @@
 """Which way the focus moved in a bead stack: what the data can tell, and what they cannot.
 
 A bead on the coverslip shows the same images for a phase mask φ(ξ) as for -φ(-ξ) with all focus positions negated: the
-field of one is the complex conjugate of the other's. So the direction is seen only where the symmetry is broken: by a
-mask that is known, or a bead far above the coverslip in a medium of another refractive index.
+field of one is the complex conjugate of the other's. A bead above the coverslip does not help: the free mask takes up
+the phase of its height, and that of the refractive indices' mismatch, with either sign. Only a known mask tells.
 """
 
 from __future__ import annotations
@@ -21,23 +21,13 @@ from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import OpticsSection
 
-LEAST_HEIGHT_UM = 0.5
-"""Height of a bead above the coverslip from which the refractive indices tell the direction."""
-LEAST_MISMATCH = 0.02
 SEEN_CORRELATION = 0.6
 SEEN_DIFFERENCE = 0.05
-CLEARLY_BETTER = 0.003
-"""Gain in mean correlation by which one direction is preferred to the other."""
 _QUESTION = (
-    "a bead on the coverslip looks the same whichever way the focus moved, and a wrong guess turns z upside down; say "
+    "a bead looks the same whichever way the focus moved, and a wrong guess turns z upside down; say "
     "up if the focal plane goes up into the sample as the positions in the table grow, else down (docs: calibration)"
 )
 _FOCUS_STEPS_UM = np.linspace(-1.0, 1.0, 21)
-
-
-def is_told_by_height(optics: OpticsSection, bead_height_um: float) -> bool:
-    """Return whether the refractive indices tell the focus direction for a bead at this height, µm."""
-    return bead_height_um >= LEAST_HEIGHT_UM and abs(optics.n_oil - optics.n_water) >= LEAST_MISMATCH
 
 
 def agreement_with_mask(
@@ -86,12 +76,11 @@ def tells(agreement: tuple[float, float]) -> bool:
 class Direction:
     """Which way the focus moved: ``sign`` to multiply the positions by, and what is known about it.
 
-    ``question`` is what must be asked of the user; ``by_height`` says that fits of both directions tell.
+    ``question`` is what must be asked of the user.
     """
 
     sign: int
     question: str | None = None
-    by_height: bool = False
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -113,7 +102,6 @@ def find_direction(
         blur_sigma_px: standard deviation of the blur, camera pixels.
     """
     sign = -1 if asked == "down" else 1
-    by_height = is_told_by_height(setup.optics, bead_height_um)
     known = _known_mask(setup)
     if known is not None:
         given = sign * stack.nfp_um
@@ -132,8 +120,7 @@ def find_direction(
                 )
                 return Direction(sign, problems=(problem,))
             return Direction(sign)
-    question = None if asked is not None or by_height else _QUESTION
-    return Direction(sign, question, by_height)
+    return Direction(sign, None if asked is not None else _QUESTION)
 
 
 def _known_mask(setup: Setup) -> np.ndarray | None:

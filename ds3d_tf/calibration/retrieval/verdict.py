@@ -61,13 +61,14 @@ def judge(slices: np.ndarray, nfp_um: np.ndarray, result: RetrievedMask) -> Verd
         nfp_um: float ``[S]``, nominal focus positions, µm.
         result: what was retrieved from them.
     """
-    share = result.correlation / reachable_correlation(slices)
+    reachable = reachable_correlation(slices)
     failures, remarks = [], []
     for chosen, name in ((result.fitted, "fitted"), (~result.fitted, "left out")):
         if not chosen.any():
             continue
         mean = float(result.correlation[chosen].mean())
-        reached = float(share[chosen].mean())
+        # Slices that show little say little.
+        reached = float(result.correlation[chosen] @ reachable[chosen] / (reachable[chosen] @ reachable[chosen]))
         text = f"the model explains the {name} slices with a mean correlation of {mean:.2f}"
         if reached < LOWEST_CORRELATION:
             failures.append(f"{text}, {GOOD_CORRELATION} is good; {_CAUSES}")
