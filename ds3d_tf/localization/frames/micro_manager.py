@@ -95,6 +95,10 @@ class MicroManagerFrames:
             self._open[1].close()
         self._open = None
 
+    def __del__(self) -> None:
+        if getattr(self, "_open", None) is not None:
+            self.close()
+
     def _tiff(self, number: int) -> Any:
         import tifffile
 

@@ -73,7 +73,7 @@ def test_curves(tmp_path, rows):
 
     draw_history(rows, tmp_path / "curves.png", "a run")
     image = imread(tmp_path / "curves.png")
-    assert image.shape[:2] == (840, 1200)
+    assert image.shape[:2] == (840, 1680)
     assert image[..., :3].std() > 0.05
 
 
