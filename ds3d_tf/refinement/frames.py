@@ -108,7 +108,8 @@ def _refine_frame(
     middle, frame, blur_range_px = (height // 2, width // 2), noise.measured(counts), setup.blur.sigma_range_px
 
     def explained(scene: Scene, start: np.ndarray) -> Fit:
-        rules = Rules(templates(model, scene.shape, scene.blur_px), gain, _TRIED_SHARE * float(np.sqrt(2 * gain)))
+        table = templates(model, scene.shape, scene.blur_px, scene.stiffness)
+        rules = Rules(table, gain, _TRIED_SHARE * float(np.sqrt(2 * gain)))
         return explain(scene, np.clip(start, *scene.limits()), empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
 
     emitters = np.zeros((len(proposed), 5))

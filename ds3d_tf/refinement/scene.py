@@ -13,7 +13,7 @@ from ds3d_tf.refinement.noise import MeasuredFrame
 X, Y, Z, PHOTONS, BLUR = range(5)
 PARAMETERS = ("x", "y", "z", "photons", "blur")
 # A background may bend between knots by this share of its level before the penalty is felt.
-_BENDING_SHARE = 0.3
+_BENDING_SHARE = 0.8
 # A narrow range of blurs, in pixels, is not worth fitting.
 MIN_BLUR_RANGE_PX = 0.05
 MAX_OUTSIDE_PX = 3.0
@@ -53,6 +53,14 @@ class Scene:
     def blur_px(self) -> float:
         """The middle of the range of blurs, camera pixels."""
         return sum(self.blur_range_px) / 2
+
+    @property
+    def stiffness(self) -> float:
+        """Penalty on the background's roughness over the weight of a typical pixel, a power of 2, no unit."""
+        used = self.frame.valid > 0
+        seen = (self.frame.data + self.frame.extra_variance)[used]
+        variance = max(float(np.median(seen)), 1.0) if seen.size else 1.0
+        return float(2.0 ** round(np.log2(variance / self.bending**2)))
 
     @property
     def blur_sigma_px(self) -> float:
