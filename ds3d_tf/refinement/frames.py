@@ -61,8 +61,7 @@ def refine(
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
-    blur_px = sum(setup.blur.sigma_range_px) / 2
-    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, blur_px))
+    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, setup.blur.sigma_range_px))
 
     def refined(index: int) -> dict[str, np.ndarray]:
         return _refine_frame(index, frames[index], proposals[index], setup, model, noise, gain, options.max_tries)

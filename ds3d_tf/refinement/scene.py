@@ -20,6 +20,11 @@ MAX_OUTSIDE_PX = 3.0
 _ROOM_TO_MOVE_PX = 3
 
 
+def fits_blur(blur_range_px: tuple[float, float]) -> bool:
+    """Return whether a range of blurs (least and largest standard deviation, pixels) is wide enough to be fitted."""
+    return blur_range_px[1] - blur_range_px[0] >= MIN_BLUR_RANGE_PX
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A frame (or a part of one) with all that a fit of it needs.
@@ -174,7 +179,7 @@ def make_scene(
     used = frame.data[frame.valid > 0]
     level = max(float(np.median(used)), 1.0) if used.size else 1.0
     if fit_blur is None:
-        fit_blur = blur_range_px[1] - blur_range_px[0] >= MIN_BLUR_RANGE_PX
+        fit_blur = fits_blur(blur_range_px)
     return Scene(
         frame=frame,
         model=model,
