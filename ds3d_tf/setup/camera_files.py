@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import parse_yaml_documents, read_text
 from ds3d_tf.setup.camera import Camera
 from ds3d_tf.setup.camera_section import OTHER_NAMES, CameraSection
 
@@ -97,9 +97,9 @@ def section_of(value: Any, where: str, base_folder: Path | None) -> Any:
     if path is None or path.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"{where}: camera: {value!r}: expected fields or an existing YAML file with them")
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{where}: camera: {path} cannot be read as YAML") from error
+        documents = parse_yaml_documents(read_text(path, "camera"), str(path))
+    except InputError as error:
+        raise InputError(f"{where}: camera: {error.marked}") from None
     known = {*CameraSection.model_fields, *OTHER_NAMES}
     found: dict[str, Any] = {}
     for document in documents:
