@@ -191,7 +191,8 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth += 1
         node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
         self._depth -= 1
-        if node is None or node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
+        kind = node.tag.removeprefix("tag:yaml.org,2002:") if node is not None else ""
+        if kind not in _TAGS or (kind == "timestamp" and event.tag):
             problem = f"tag {short_name(event.tag, 60)} is not read here; write the plain value"
             raise yaml.constructor.ConstructorError(None, None, problem, mark)
         if anchor is not None:
@@ -229,7 +230,7 @@ def _read_int(loader: yaml.SafeLoader, node: Any) -> Any:
         raise yaml.constructor.ConstructorError(
             None, None, f"{text}: YAML takes a number with a leading 0 for octal; write it without", node.start_mark
         )
-    if ":" in digits:  # YAML 1.1 takes 1:30 for 90
+    if re.fullmatch("[0-9:]+", digits) and ":" in digits:  # YAML 1.1 takes 1:30 for 90
         return text
     try:
         return yaml.SafeLoader.construct_yaml_int(loader, node)
@@ -241,7 +242,7 @@ def _read_int(loader: yaml.SafeLoader, node: Any) -> Any:
 
 def _read_float(loader: yaml.SafeLoader, node: Any) -> Any:
     text = loader.construct_scalar(node)
-    if ":" in text:
+    if re.fullmatch("[-+0-9:._]+", text) and ":" in text:
         return text
     try:
         return yaml.SafeLoader.construct_yaml_float(loader, node)

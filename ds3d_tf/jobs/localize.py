@@ -68,13 +68,15 @@ def localize(
         check_dask(options.dask)
 
     from ds3d_tf.localization.frames.source import open_frames
+
+    source = open_frames(frames, keep_damaged=options.skip_damaged)
+    shape = source.shape
+
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
 
-    source = open_frames(frames, keep_damaged=options.skip_damaged)
-    shape = source.shape
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
     threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)

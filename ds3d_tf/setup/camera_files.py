@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ds3d_tf.common.arrays import read_npy, read_tiff_plane
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.texts import parse_yaml_documents, read_text
@@ -55,15 +56,13 @@ def read_map(path: str | Path, name: str) -> np.ndarray:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            array: np.ndarray = np.load(path, allow_pickle=False)
-        else:
-            import tifffile
-
-            array = tifffile.imread(path)
+            return read_npy(path, f"camera.{name}: {path}")
+        return read_tiff_plane(path, f"camera.{name}: {path}")
+    except InputError:
+        raise
     except Exception as error:  # each reader has its own kinds of error for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"camera.{name}: {path} cannot be read as {path.suffix}: {reason}") from error
-    return array
 
 
 def write_maps(folder: str | Path, maps: Mapping[str, np.ndarray]) -> None:
