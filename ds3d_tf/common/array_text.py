@@ -34,4 +34,6 @@ def array_from_text(text: str | bytes, where: str) -> np.ndarray:
         packed = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise InputError(f"{where}: not an array as text ({error})") from error
-    return npy_from_bytes(inflate(packed, MAX_BYTES, where), f"{where}: not an array as text")
+    return npy_from_bytes(
+        inflate(packed, MAX_BYTES, f"{where}: not an array as text"), f"{where}: not an array as text"
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from ds3d_tf.common.errors import InputError
 
@@ -49,6 +51,20 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def open_no_link(path: str | Path, mode: str) -> IO[bytes]:
+    """Open a file in a binary mode, but never what a link of its name points at; raises OSError."""
+    return open(path, mode, opener=_no_link)
+
+
+def _no_link(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "it is a link, which is not followed; remove it", path) from None
+        raise
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +72,7 @@ def localize(
     shape = source.shape
 
     from ds3d_tf.localization.localizer import Localizer, checked_options
-    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.recording.identity import open_table
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
 
@@ -100,9 +99,6 @@ def localize(
         refiner,
     )
     identity = {
-        "recording": recording,
-        "number of frames": len(source),
-        "first frame": zlib.crc32(source.first()[1].tobytes()),
         "model": localizer.fingerprint(),
         "threshold": threshold,
         "radius": radius_voxels,
@@ -111,7 +107,7 @@ def localize(
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
         columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
-        table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
+        table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.recording.batches import Finished, Refine
 from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.identity import checksums
 from ds3d_tf.options import ServeClientOptions
 from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
 
@@ -72,7 +72,7 @@ def serve_client(
 
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
-    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.recording.identity import open_table
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
     from ds3d_tf.serving.client.remote_model import RemoteModel
@@ -90,9 +90,6 @@ def serve_client(
         if why_not:
             messages.print(why_not, soft_wrap=True)
         identity = {
-            "recording": str(Path(frames).expanduser().absolute()),
-            "number of frames": len(source),
-            "first frame": zlib.crc32(source.first()[1].tobytes()),
             "served model": remote.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,
@@ -100,7 +97,7 @@ def serve_client(
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
             columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
-            table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
+            table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
             work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
             finished = work.finished(source, table.next_frame)
             return fill_table(finished, source, table, remote.setup, out, progress=progress)
@@ -153,7 +150,7 @@ class _Work:
                     if self._refine is not None and mask_rad is not None and first.indices:
                         found = self._refine(first.frames, found, mask_rad)
                     at = first.first + first.count
-                    yield Finished(at, found.renumbered(first.indices), first.damaged)
+                    yield Finished(at, found.renumbered(first.indices), first.damaged, checksums(first))
                 if batch is None:
                     break
         finally:

@@ -52,6 +52,10 @@ SkipDamaged = Annotated[
     bool,
     Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),
 ]
+Grown = Annotated[
+    bool,
+    Option("--continue", "Resume although the recording has more frames than when the job began.", INPUT),
+]
 RefineOption = Annotated[
     bool | None,
     Option(

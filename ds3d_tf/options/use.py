@@ -15,6 +15,7 @@ from ds3d_tf.options.shared import (
     SPEED,
     BatchSize,
     EmitterCount,
+    Grown,
     MemoryGB,
     RadiusVoxels,
     RefineOption,
@@ -34,6 +35,7 @@ class LocalizeOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    grown: Grown = False
     refine: RefineOption = None
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
@@ -174,6 +176,7 @@ class ServeClientOptions(Options):
     threshold: Threshold = None
     radius_voxels: RadiusVoxels = None
     skip_damaged: SkipDamaged = False
+    grown: Grown = False
     refine: RefineOption = None
     in_flight: Annotated[
         int, Option("--in-flight", "Number of simultaneous requests.", _CONNECTION, least=1, most=1024)

@@ -106,7 +106,7 @@ def _run(
                 for reason in part.damaged.values():
                     messages.print(f"skipped: {reason}", soft_wrap=True)
                 if part.localizations is not None:
-                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged)
+                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged, part.checksums)
                 progress("localizing", part.next_frame, len(source))
                 interrupt.check()
     except KeyboardInterrupt:
