@@ -13,14 +13,18 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError, argument
-from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.recording.batches import Finished, Refine
-from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.fill import (
+    LocalizedRecording,
+    check_outputs,
+    fill_table,
+    finished_by_a_killed_process,
+)
 from ds3d_tf.localization.recording.identity import checksums
 from ds3d_tf.options import ServeClientOptions
 from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
@@ -60,19 +64,13 @@ def serve_client(
 
     Raises InputError for a server, model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
-
-    out = refuse_existing(out, overwrite)
-    check_table_name(out)
-    companion = companion_file(out)
-    if companion is not None:
-        refuse_existing(companion, overwrite)
+    out = check_outputs(out, overwrite)
     if parse_address(server)[0].startswith("grpc"):
         require("gRPC", "serving", "grpc", "tensorflow_serving")
 
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
-    from ds3d_tf.localization.recording.identity import open_table
+    from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
     from ds3d_tf.serving.client.remote_model import RemoteModel
@@ -96,11 +94,15 @@ def serve_client(
             **({"refined": True} if refiner else {}),
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+            facts = recording_facts(identity, frames, source)
+            done = finished_by_a_killed_process(out, overwrite, facts)
+            if done is not None:
+                return done
             columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
             table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
             work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
-            finished = work.finished(source, table.next_frame)
-            return fill_table(finished, source, table, remote.setup, out, progress=progress)
+            parts = work.finished(source, table.next_frame)
+            return fill_table(parts, source, table, remote.setup, out, progress=progress)
     finally:
         retries.closed.set()
         connection.close()

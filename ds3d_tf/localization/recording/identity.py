@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common import console
-from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.files import remove_leftovers
 from ds3d_tf.localization.tables.growing import GrowingTable, chained
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def files_as_they_are(frames: str | Path) -> dict[str, Any]:
     return {"count": len(files), "digest": digest.hexdigest()}
 
 
+def recording_facts(identity: Mapping[str, Any], frames: str | Path, source: FrameSource) -> dict[str, Any]:
+    """Return the facts that make two jobs the same: those given, and the recording's name, length and first frame."""
+    return {
+        "recording": str(Path(frames).expanduser().absolute()),
+        NUMBER_OF_FRAMES: len(source),
+        "first frame": checksum(source.first()[1]),
+        **identity,
+    }
+
+
 def open_table(
     out: Path,
     identity: Mapping[str, Any],
@@ -74,14 +85,13 @@ def open_table(
         overwrite: start again if the partial table is of another job or recording.
         grown: go on with a recording that has more frames than when the job began.
 
+    Only one process may do this at a time: what a killed one left of its temporary files is removed.
+
     Raises InputError if the partial table is of another job or recording, or is damaged.
     """
-    facts = {
-        "recording": str(Path(frames).expanduser().absolute()),
-        NUMBER_OF_FRAMES: len(source),
-        "first frame": checksum(source.first()[1]),
-        **identity,
-    }
+    facts = recording_facts(identity, frames, source)
+    for path in (out, *(out.with_name(f"{out.stem}.partial.{ending}") for ending in ("csv", "json"))):
+        remove_leftovers(path)
     may_grow = (NUMBER_OF_FRAMES,) if grown else ()
     files = files_as_they_are(frames)
     table = GrowingTable(out, facts, columns=columns, overwrite=overwrite, may_grow=may_grow, files=files)
@@ -93,7 +103,7 @@ def open_table(
     if not overwrite:
         raise InputError(
             f"{table.rows_file} is the unfinished table of another recording ({problem}), which {out} would continue; "
-            f"choose another name, remove it, or add {argument('overwrite')}"
+            f"choose another name, remove it, or add --overwrite"
         )
     table.discard()
     return GrowingTable(out, facts, columns=columns, files=files)

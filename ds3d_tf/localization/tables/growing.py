@@ -143,6 +143,14 @@ class GrowingTable:
         self._waiting.clear()
         self._last_commit = time.monotonic()
 
+    def finishing(self, files: Mapping[Path, Path], result: Mapping[str, Any]) -> None:
+        """Record which files are about to take their names, so that a killed process leaves nothing in doubt.
+
+        ``files``: name → file; ``result``: what :func:`finished_before` shall return.
+        """
+        digests = {target.name: digest_of(file) for target, file in files.items()}
+        self._write_state(self._bytes, self._digest.hexdigest(), {"files": digests, "result": dict(result)})
+
     def discard(self) -> None:
         """Remove the partial table."""
         self.rows_file.unlink(missing_ok=True)
@@ -156,7 +164,7 @@ class GrowingTable:
             else:
                 self.discard()
 
-    def _write_state(self, valid_bytes: int, digest: str) -> None:
+    def _write_state(self, valid_bytes: int, digest: str, finishing: Mapping[str, Any] | None = None) -> None:
         state = {
             "valid_bytes": valid_bytes,
             "digest": digest,
@@ -166,6 +174,7 @@ class GrowingTable:
             "frames": {"chain": self.chain, "every": self._every, "sampled": list(self.sampled.items())},
             "files": self._files,
             "identity": self._identity,
+            **({"finishing": finishing} if finishing else {}),
         }
         with whole_file(self.state_file) as temporary, open(temporary, "w", encoding="utf-8") as stream:
             json.dump(state, stream, indent=1)
@@ -191,7 +200,7 @@ class GrowingTable:
         elif reason:
             raise InputError(
                 f"{self.rows_file} is the unfinished table of another job ({reason}), which {out} would continue; "
-                f"choose another name, remove it, or add {argument('overwrite')}"
+                f"choose another name, remove it, or add --overwrite"
             )
         else:
             self._bytes, self._digest = state["valid_bytes"], digest
@@ -227,6 +236,39 @@ class GrowingTable:
         if left:
             raise InputError("damaged: rows are missing")
         return digest
+
+
+def digest_of(path: Path) -> str:
+    """Return a checksum of a file; raises OSError."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def put_in_place_before(out: str | Path) -> tuple[set[Path], dict[str, Any] | None]:
+    """Return the files that a killed process had already given their names, whole, and its result if all were.
+
+    A file of the same name and other content is somebody else's.
+    """
+    out = Path(out)
+    state_file = out.with_name(f"{out.stem}.partial.json")
+    if not state_file.is_file() or state_file.is_symlink():
+        return set(), None
+    try:
+        state = load_json(state_file)
+        finishing = state["finishing"]
+        digests, result = dict(finishing["files"]), {**finishing["result"], "identity": state["identity"]}
+        ours = {out.with_name(name) for name in digests}
+        there = {path for path in ours if path.is_file() and digest_of(path) == digests[path.name]}
+    except (InputError, KeyError, TypeError, ValueError, OSError):
+        return set(), None
+    return there, result if there == ours and out in there else None
+
+
+def discard_partial(out: str | Path) -> None:
+    """Remove what is left of the partial table of ``out``."""
+    out = Path(out)
+    for ending in ("csv", "json"):
+        out.with_name(f"{out.stem}.partial.{ending}").unlink(missing_ok=True)
 
 
 def chained(before: bytes, value: int) -> bytes:
