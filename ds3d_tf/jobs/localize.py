@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +13,18 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.recording.batches import Work, check_dask, localized_by_dask, localized_here
-from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.fill import (
+    LocalizedRecording,
+    check_outputs,
+    fill_table,
+    finished_by_a_killed_process,
+)
 from ds3d_tf.options import LocalizeOptions
 
 if TYPE_CHECKING:
@@ -54,27 +57,23 @@ def localize(
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
-
-    out = refuse_existing(out, overwrite)
-    check_table_name(out)
+    out = check_outputs(out, overwrite)
     figures = out.with_name(f"{out.stem}_plots") if options.plots else None
-    companion = companion_file(out)
-    if companion is not None:
-        refuse_existing(companion, overwrite)
     if figures is not None:
         check_folder(figures, overwrite, "localize")
     if options.dask is not None:
         check_dask(options.dask)
 
     from ds3d_tf.localization.frames.source import open_frames
-    from ds3d_tf.localization.localizer import Localizer, checked_options
-    from ds3d_tf.localization.tables.growing import GrowingTable
-    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
+
+    from ds3d_tf.localization.localizer import Localizer, checked_options
+    from ds3d_tf.localization.recording.identity import open_table, recording_facts
+    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.refinement.refiner import make_refiner
+
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
     threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)
@@ -98,9 +97,6 @@ def localize(
         refiner,
     )
     identity = {
-        "recording": recording,
-        "number of frames": len(source),
-        "first frame": zlib.crc32(source.first()[1].tobytes()),
         "model": localizer.fingerprint(),
         "threshold": threshold,
         "radius": radius_voxels,
@@ -108,8 +104,12 @@ def localize(
         **({"refined": True} if refiner else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+        facts = recording_facts(identity, frames, source)
+        done = finished_by_a_killed_process(out, overwrite, facts)
+        if done is not None:
+            return done
         columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
-        table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
+        table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 
 

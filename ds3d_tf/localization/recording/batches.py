@@ -19,6 +19,7 @@ from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.machine import cores
 from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.recording.identity import checksums
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames.read_ahead import FrameBatch
@@ -63,11 +64,13 @@ class Finished:
         next_frame: index of the first frame after them.
         localizations: of these frames; None: nothing new yet.
         damaged: what is wrong with each frame skipped, by index.
+        checksums: of these frames' pixels, 0 for those skipped.
     """
 
     next_frame: int
     localizations: Localizations | None
     damaged: dict[int, str] = field(default_factory=dict)
+    checksums: tuple[int, ...] = ()
 
 
 def localized_here(
@@ -96,7 +99,8 @@ def localized_here(
         if not group:
             break
         for batch, found in _refined(group, work.refine, localizer.mask_rad):
-            yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
+            after = batch.first + batch.count
+            yield Finished(after, found.renumbered(batch.indices), batch.damaged, checksums(batch))
     if failure is not None:
         raise failure
 

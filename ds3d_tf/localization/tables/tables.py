@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ds3d_tf.common.arrays import first_line
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
 
@@ -113,8 +114,8 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
         table = pd.read_csv(path, skipinitialspace=True)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
-    except (ValueError, UnicodeDecodeError) as error:  # includes pandas' ParserError and EmptyDataError
-        raise InputError(f"{path}: not a CSV table ({str(error).strip().splitlines()[0]})") from error
+    except Exception as error:  # pandas raises many kinds of errors for what is no table
+        raise InputError(f"{path}: not a CSV table ({first_line(error)})") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
