@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_nearby
+from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_around, refit_nearby
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
 from ds3d_tf.refinement.split import splits
@@ -101,7 +102,12 @@ def covariance(scene: Scene, fit: Fit) -> np.ndarray:
     derivatives = scene.model.core.derivatives(fit.emitters[:, :3], fit.emitters[:, BLUR])
     system = normal_equations(scene, fit.emitters, fit.background, derivatives, fit.mean)
     size = len(system.score)
-    inverse = np.linalg.inv(system.information + 1e-9 * np.eye(size))
+    factor, failed = dpotrf(system.information + 1e-9 * np.eye(size), lower=1, overwrite_a=1)
+    if failed:
+        inverse = np.linalg.pinv(system.information, hermitian=True)
+    else:
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
     inverse *= system.scale[:, None] * system.scale
     for index in range(count):
         part = slice(index * per, (index + 1) * per)
@@ -156,7 +162,7 @@ def _without(scene: Scene, fit: Fit, gone: np.ndarray) -> Fit:
     fewer = without_emitters(scene, fit, gone)
     around = neighbours(fewer, fit.emitters[gone, :3].mean(axis=0))
     # The background moves along: held, it would make every emitter seem to be needed.
-    return refit(scene, fewer, around, max_steps=4)
+    return refit_around(scene, fewer, around, fit.emitters[gone, :3], max_steps=4)
 
 
 def reseed(scene: Scene, fit: Fit, gone: np.ndarray, rules: Rules) -> Fit:

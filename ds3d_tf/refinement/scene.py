@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds3d_tf.refinement.background import SplineBackground, no_background, spline_background
+from ds3d_tf.refinement.background import (
+    SplineBackground,
+    cut_background,
+    inner_splines,
+    no_background,
+    spline_background,
+)
 from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.noise import MeasuredFrame
 
@@ -38,6 +44,8 @@ class Scene:
         fit_blur: whether each emitter's blur is fitted, with the range as its prior, or its middle taken.
         bending: standard deviation of the background's second differences, photoelectrons.
         outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel.
+        bend_pull: float64 ``[P Q]``, what coefficients held elsewhere add to the slope of the roughness,
+            photoelectrons; None: nothing.
     """
 
     frame: MeasuredFrame
@@ -48,6 +56,7 @@ class Scene:
     fit_blur: bool
     bending: float
     outside: np.ndarray
+    bend_pull: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,6 +149,22 @@ class Scene:
             spline=no_background(rows.stop - rows.start, columns.stop - columns.start),
             outside=self.outside[inside],
         )
+
+    def part_with_background(self, rows: slice, columns: slice, background: np.ndarray) -> tuple[Scene, np.ndarray]:
+        """Return some rows and columns as a scene of their own, and which coefficients of the background it has.
+
+        They are those of the B-splines that are 0 outside it; the others are held.
+
+        Args:
+            rows: rows, pixels.
+            columns: columns, pixels.
+            background: float64 ``[P Q]``, the whole scene's coefficients, photoelectrons a pixel.
+        """
+        inner = inner_splines(self.spline, rows, columns)
+        chosen = np.arange(background.size).reshape(self.spline.shape)[inner].ravel()
+        cut = cut_background(self.spline, rows, columns, inner)
+        pull = self.spline.roughness[chosen] @ background - cut.roughness @ background[chosen]
+        return replace(self.part(rows, columns), spline=cut, bend_pull=pull), chosen
 
     def light(self, images: LocalImages, emitters: np.ndarray) -> np.ndarray:
         """Return the sum of the emitters' images: float32 ``[H, W]``, photoelectrons.
