@@ -20,6 +20,8 @@ _TILE_PX = 40
 _LARGE_SYSTEM = 500
 # A part larger than this share of its frame is no easier to fit than the frame.
 _LOCAL_SHARE = 0.6
+# Two knots: the background below an image moves without what lies beyond.
+_BACKGROUND_ROOM_PX = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,7 @@ def refit_around(
         damping: initial damping, relative to the diagonal of the Fisher information.
     """
     free = np.asarray(free, np.int64)
-    box = scene.surroundings(np.concatenate([start.emitters[free, :3], xyz_um]))
+    box = scene.surroundings(np.concatenate([start.emitters[free, :3], xyz_um]), _BACKGROUND_ROOM_PX)
     if (box[0].stop - box[0].start) * (box[1].stop - box[1].start) > _LOCAL_SHARE * start.mean.size:
         return refit(scene, start, free, max_steps=max_steps, tolerance=tolerance, damping=damping)
     part, chosen = scene.part_with_background(*box, start.background)

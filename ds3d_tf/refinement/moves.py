@@ -18,6 +18,7 @@ _NEIGHBOUR_UM = 2.5
 _SEED_DISTANCE_UM = 1.5
 _PEAK_DISTANCE_PX = 5
 _MAX_PRUNINGS = 6
+_NEAR_CALL = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +141,9 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
         for place in fit.emitters[doubtful[np.argsort(strength[doubtful], kind="stable")], :3]:
             index = nearest(fit, place)
             trial = _without(scene, fit, np.array([index]))
+            if 0 <= rules.score(fit) - rules.score(trial) < _NEAR_CALL:
+                # A background held far from the place still speaks for the emitter.
+                trial = refit(scene, trial, max_steps=4)
             if rules.score(trial) > rules.score(fit):
                 fit = trial
         if fit is before:

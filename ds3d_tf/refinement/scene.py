@@ -127,15 +127,17 @@ class Scene:
             )
         return result
 
-    def surroundings(self, xyz_um: np.ndarray) -> tuple[slice, slice]:
+    def surroundings(self, xyz_um: np.ndarray, more_px: int = 0) -> tuple[slice, slice]:
         """Return the rows and columns that the core windows of some emitters cover, and a little more, pixels.
 
         Args:
             xyz_um: float ``[E, 3]`` (x, y, z), µm; at least one.
+            more_px: how many pixels more on all sides.
         """
+        room = _ROOM_TO_MOVE_PX + more_px
         first = self.model.core.corners(xyz_um) + np.array(self.centre_px)
-        low = np.clip(first.min(axis=0) - _ROOM_TO_MOVE_PX, 0, np.array(self.shape) - 1)
-        high = np.clip(first.max(axis=0) + self.model.core.window_px + _ROOM_TO_MOVE_PX, low + 1, self.shape)
+        low = np.clip(first.min(axis=0) - room, 0, np.array(self.shape) - 1)
+        high = np.clip(first.max(axis=0) + self.model.core.window_px + room, low + 1, self.shape)
         return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
 
     def part(self, rows: slice, columns: slice) -> Scene:
