@@ -1,4 +1,4 @@
-"""Tables on disks that fail at every possible change, and in processes that die there: whole, or resumed to the same."""
+"""Tables on disks that fail at every change, and in processes that die there: whole, or resumed to the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ds3d_tf.common import InputError
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.localization.frames.read_ahead import read_ahead
 from ds3d_tf.localization.frames.source import open_frames
-from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.recording.batches import Finished
 from ds3d_tf.localization.recording.fill import check_outputs, fill_table, finished_by_a_killed_process
 from ds3d_tf.localization.recording.identity import checksums, open_table, recording_facts

@@ -16,7 +16,8 @@ from ds3d_tf.serving.client.errors import Refusal
 from ds3d_tf.serving.client.grpc import GrpcConnection
 from ds3d_tf.serving.client.remote_model import RemoteModel
 from ds3d_tf.serving.client.rest import RestConnection
-from ds3d_tf.serving.served_models import ServedModels, _Turns
+from ds3d_tf.serving.limits import Turns
+from ds3d_tf.serving.served_models import ServedModels
 
 GOOD = np.full((2, 20, 26), 5, np.float32)
 GOOD[1, 8, 9] += 350
@@ -247,7 +248,7 @@ def test_many_clients_at_once(server, capsys, clients, seconds):
 
 
 def test_turns_are_taken_in_the_order_of_coming():
-    turn, order, inside = _Turns(2), [], []
+    turn, order, inside = Turns(2), [], []
 
     def work(index):
         with turn:
@@ -261,7 +262,7 @@ def test_turns_are_taken_in_the_order_of_coming():
     with turn, turn:
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            while len(turn._waiting) < number:
+            while turn.waiting < number:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()
