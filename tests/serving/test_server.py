@@ -199,11 +199,17 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
         if version == "1":
             models = ServedModels({"m": tmp_path}, 4, 1)
         assert models.model("m").version == 1
+    assert models.refresh() == []  # it may still be copied
     assert models.refresh() == ["m: now using version 2"] and models.model("m").version == 2
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"damaged")
+    assert models.refresh() == []
     assert "version 7 cannot be loaded, still using version 2" in models.refresh()[0]
     assert models.refresh() == [] and models.model("m").version == 2
+    # A version that was not there as a whole is loaded when it is.
+    shutil.copytree(model_folder, tmp_path / "7", dirs_exist_ok=True)
+    assert models.refresh() == []
+    assert models.refresh() == ["m: now using version 7"]
 
 
 @pytest.mark.parametrize(
