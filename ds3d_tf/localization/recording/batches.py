@@ -255,7 +255,8 @@ def _client(where: str) -> Iterator[Any]:
     import distributed
 
     # Lost workers are no news to a person whose job continues without them.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     workers = _local_workers(where)
     with contextlib.ExitStack() as stack:
         try:
