@@ -22,10 +22,10 @@ class CarefulStream(io.RawIOBase):
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         self._at = 0
         self._size = 0
-        self.failure: OSError | None = None
+        self.failure: BaseException | None = None
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if any."""
+        """Raise the error of the first write that failed, if any."""
         if self.failure is not None:
             raise self.failure
 
@@ -37,7 +37,7 @@ class CarefulStream(io.RawIOBase):
                 done = 0
                 while done < len(view):
                     done += os.pwrite(self._handle, view[done:], self._at + done)
-            except OSError as error:
+            except BaseException as error:  # Ctrl-C, too, must not pass through the library
                 self.failure = error
         self._at += len(view)
         self._size = max(self._size, self._at)
@@ -49,7 +49,7 @@ class CarefulStream(io.RawIOBase):
         count = max(min(len(view), self._size - self._at), 0)
         try:
             content = os.pread(self._handle, count, self._at)
-        except OSError as error:
+        except BaseException as error:
             self.failure = self.failure or error
             content = b""
         view[:count] = content.ljust(count, b"\0")
@@ -72,7 +72,7 @@ class CarefulStream(io.RawIOBase):
         if self.failure is None:
             try:
                 os.ftruncate(self._handle, self._size)
-            except OSError as error:
+            except BaseException as error:
                 self.failure = error
         return self._size
 
@@ -97,7 +97,7 @@ class CarefulStream(io.RawIOBase):
 
 @contextlib.contextmanager
 def careful_stream(path: str | Path) -> Iterator[CarefulStream]:
-    """Yield a new file; raises the OSError of the first write that failed when the block ends."""
+    """Yield a new file; raises the error of the first write that failed when the block ends."""
     with contextlib.closing(CarefulStream(path)) as stream:
         yield stream
         stream.check()

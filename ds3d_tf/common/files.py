@@ -33,6 +33,19 @@ def refuse_existing(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
+def check_room(path: str | Path, needed: float) -> None:
+    """Raise InputError if the disk of ``path`` has no room for ``needed`` bytes."""
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"cannot write {path}: {needed / 1e9:.3g} GB are needed and {free / 1e9:.3g} GB are free; make room, or "
+            "write less"
+        )
+
+
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name when the block ends without an error.

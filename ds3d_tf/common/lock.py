@@ -50,8 +50,9 @@ def only_process(lock_file: str | Path, what: str) -> Iterator[None]:
                 break
         os.close(handle)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: others then cannot tell who holds it
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         yield
     finally:
         lock_file.unlink(missing_ok=True)

@@ -147,12 +147,14 @@ def _check_range(name: str, value: Any, option: Option) -> None:
     if all(least <= number <= most and above < number and abs(number) < math.inf for number in numbers):
         return
     shown = " ".join(_shown_number(number) for number in numbers)
-    if option.above is not None and not all(above < number < math.inf for number in numbers):
+    if not all(abs(number) < math.inf for number in numbers):
+        expected = "a finite number"
+    elif option.above is not None and not all(above < number < math.inf for number in numbers):
         expected = f"more than {option.above:g}"
     elif option.least is not None and not all(least <= number < math.inf for number in numbers):
         expected = f"{option.least:g} or more"
     else:
-        expected = "a finite number" if option.most is None else f"{option.most:.10g} at most"
+        expected = f"{option.most:.10g} at most"
     raise InputError(f"{argument(name)} {shown}: expected {expected}")
 
 

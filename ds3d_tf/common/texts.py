@@ -16,7 +16,7 @@ MAX_YAML_BYTES = 512 * 2**10
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 40
 # Nodes of a YAML text with every alias written out: nine lines can stand for a thousand million.
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 # The largest number that float64 holds has 309 digits.
 MAX_DIGITS = 309
 
@@ -70,7 +70,7 @@ def parse_yaml(text: str, where: str) -> Any:
     """Return what a YAML text says; None for an empty one. ``where`` names it in the error.
 
     Dates are texts, since no value here is a date. Raises InputError for bad YAML, a key that occurs twice, tags of
-    programs, numbers beyond float64, nesting deeper than 40, or more than 100,000 values with all aliases written out.
+    programs, numbers beyond float64, nesting deeper than 40, or more than 20,000 values with all aliases written out.
     """
     documents = parse_yaml_documents(text, where)
     if len(documents) > 1:

@@ -16,6 +16,7 @@ from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import EvaluateOptions
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.bounds import check_emitter_count
 
 if TYPE_CHECKING:
     from ds3d_tf.evaluation.truth import FrameTruth
@@ -97,6 +98,7 @@ def evaluate(
         total, examples = _recorded(localizer, frames, truth, label_threshold)
     else:
         total = options.count
+        check_emitter_count(setup, options.emitter_count)
         examples = _simulated(setup, total, options.seed, options.emitter_count, label_threshold)
 
     shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]] = []

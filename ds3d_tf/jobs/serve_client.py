@@ -74,10 +74,12 @@ def serve_client(
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
     from ds3d_tf.serving.client.remote_model import RemoteModel
+    from ds3d_tf.serving.limits import read_token
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
-    connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates))
+    token = None if options.token_file is None else read_token(options.token_file)
+    connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates), token)
     messages = console.messages()
     retries = Retries(server, options.patience_s, lambda text: messages.print(text, soft_wrap=True))
     try:

@@ -233,7 +233,14 @@ class DesignOptions(Options):
         int, Option("--highest", "Last Noll index.", "Zernike basis", least=4, most=MAX_NOLL_INDEX)
     ] = 55
     z_positions: Annotated[
-        int, Option("--z-positions", "Number of z positions over which the bound is averaged.", _SEARCH, least=2)
+        int,
+        Option(
+            "--z-positions",
+            "Number of z positions over which the bound is averaged.",
+            _SEARCH,
+            least=2,
+            most=MAX_Z_POSITIONS,
+        ),
     ] = 17
     starts: Annotated[
         int, Option("--starts", "Number of random starts; the best one is continued.", _SEARCH, least=1, most=MANY)
@@ -241,7 +248,9 @@ class DesignOptions(Options):
     start_steps: Annotated[
         int, Option("--start-steps", "Maximum iterations from each start.", _SEARCH, least=1, most=MANY)
     ] = 60
-    steps: Annotated[int, Option("--steps", "Maximum iterations from the best start.", _SEARCH, least=1)] = 400
+    steps: Annotated[int, Option("--steps", "Maximum iterations from the best start.", _SEARCH, least=1, most=MANY)] = (
+        400
+    )
     start_rad: Annotated[
         float,
         Option(
@@ -253,7 +262,7 @@ class DesignOptions(Options):
             most=100,
         ),
     ] = 0.5
-    seed: Annotated[int, Option("--seed", "Random seed of the starts.", _SEARCH, least=0)] = 0
+    seed: Annotated[int, Option("--seed", "Random seed of the starts.", _SEARCH, least=0, most=MAX_SEED)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -163,6 +163,21 @@ class ServeOptions(Options):
     memory_gb: Annotated[
         float, Option("--memory", "Maximum memory of a request for volumes.", SPEED, "GB", above=0, most=MANY)
     ] = DEFAULT_MEMORY_GB
+    request_timeout_s: Annotated[
+        float,
+        Option("--request-timeout", "Give up a request after this time.", _CONNECTION, "SECONDS", above=0, most=1e6),
+    ] = 120
+    connections: Annotated[
+        int, Option("--connections", "Number of simultaneous connections.", _CONNECTION, least=1, most=10_000)
+    ] = 256
+    tls_cert: Annotated[
+        Path | None,
+        Option("--tls-cert", "Certificate (PEM) for TLS, with its key unless --tls-key is given.", _CONNECTION),
+    ] = None
+    tls_key: Annotated[Path | None, Option("--tls-key", "Private key (PEM) of the certificate.", _CONNECTION)] = None
+    token_file: Annotated[
+        Path | None, Option("--token-file", "File with the bearer token that clients must show.", _CONNECTION)
+    ] = None
     largest_request_mb: Annotated[
         float, Option("--largest-request", "Reject larger requests.", SPEED, "MB", above=0, most=2047)
     ] = 64
@@ -194,6 +209,9 @@ class ServeClientOptions(Options):
     patience_s: Annotated[
         float, Option("--patience", "Total seconds to keep retrying.", _CONNECTION, "SECONDS", above=0, most=MANY)
     ] = 300
+    token_file: Annotated[
+        Path | None, Option("--token-file", "File with the bearer token that the server asks for.", _CONNECTION)
+    ] = None
     root_certificates: Annotated[
         Path | None, Option("--certificates", "Root certificates (PEM); the system's if omitted.", _CONNECTION)
     ] = None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.limits import (
     MAX_BATCH,
     MAX_BLUR_PX,
@@ -146,6 +147,15 @@ def check_bounds(setup: Sections) -> list[str]:
     if len(setup.name) > MAX_NAME_CHARACTERS:
         problems.append(f"name: got {len(setup.name)} characters, expected {MAX_NAME_CHARACTERS} at most")
     return problems or _together(setup)
+
+
+def check_emitter_count(setup: Sections, count: int | None) -> None:
+    """Raise InputError if ``count`` emitters are more than the pixels of a simulated frame; None is fine."""
+    pixels = setup.volume.height_px * setup.volume.width_px
+    if count is not None and count > pixels:
+        raise InputError(
+            f"{argument('emitter_count')} {count}: more than the {pixels} pixels of a frame; expected fewer"
+        )
 
 
 def numbers_of(setup: Sections) -> Iterator[tuple[str, float]]:

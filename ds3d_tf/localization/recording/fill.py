@@ -125,11 +125,13 @@ def check_outputs(out: str | Path, overwrite: bool) -> Path:
     What a killed process of the same job had already put there is no obstacle. Raises InputError.
     """
     from ds3d_tf.localization.tables.formats import check_table_name, companion_file
-    from ds3d_tf.localization.tables.growing import put_in_place_before
+    from ds3d_tf.localization.tables.growing import check_partial, put_in_place_before
 
     out = Path(out)
     check_table_name(out)
     ours = set() if overwrite else put_in_place_before(out)[0]
+    if not overwrite:
+        check_partial(out)
     for path in (out, companion_file(out)):
         if path is not None:
             refuse_existing(path, overwrite or path in ours)

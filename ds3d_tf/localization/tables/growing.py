@@ -264,6 +264,19 @@ def put_in_place_before(out: str | Path) -> tuple[set[Path], dict[str, Any] | No
     return there, result if there == ours and out in there else None
 
 
+def check_partial(out: Path) -> None:
+    """Raise InputError if the state of a partial table of ``out`` is damaged: said before anything is loaded."""
+    state_file = out.with_name(f"{out.stem}.partial.json")
+    if state_file.is_file() and out.with_name(f"{out.stem}.partial.csv").is_file():
+        try:
+            read_state(state_file)
+        except InputError as error:
+            raise InputError(
+                f"{error.marked}; {out} would continue the table that belongs to it: choose another name, remove both, "
+                "or add --overwrite"
+            ) from error
+
+
 def discard_partial(out: str | Path) -> None:
     """Remove what is left of the partial table of ``out``."""
     out = Path(out)
