@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from pathlib import Path
 
 from ds3d_tf.common.errors import InputError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-
-
-def read_text(path: str | Path) -> str:
-    """Return the text of a file; raises InputError if it cannot be read or is not a text."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    return decode_text(content, str(path))
 
 
 def decode_text(content: bytes, where: str) -> str:
@@ -30,7 +20,8 @@ def decode_text(content: bytes, where: str) -> str:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text):
+        # Nearly all bytes are letters of Windows-1252, so that a file of numbers would pass for a text.
+        if encoding == "cp1252" and any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text):
             break
         return text.replace("\r\n", "\n").replace("\r", "\n")
     raise InputError(f"{where}: not a text file; save it as UTF-8")

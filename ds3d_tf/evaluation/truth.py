@@ -15,6 +15,7 @@ from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.stream import SimulatedFrames
 
 TABLE_COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "photons")
+MAX_POSITION_UM = 1e5
 REQUIRED_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
 
 
@@ -84,6 +85,7 @@ def read_truth(
     names = REQUIRED_COLUMNS if former else TABLE_COLUMNS
     table = read_columns(path, names)
     frame = table["frame"].to_numpy()
+    check_emitters(table[list(names)], path, 1.0 if former else 1000.0)
     outside = frame[(frame < 1) | (frame > frame_count)]
     if len(outside):
         raise InputError(f"{path}: frame {outside[0]}, but the recording has frames 1 to {frame_count}")
@@ -126,6 +128,25 @@ def _refuse_other_unit(
         raise InputError(
             f"{path}: the emitters lie up to {farthest:.4g} {unit} from the frame's corner, and the frame has "
             f"{side:.4g} {unit}; the positions look like {likely}: multiply them by {factor:g}"
+        )
+
+
+def check_emitters(table: pd.DataFrame, path: str | Path, per_um: float = 1.0) -> None:
+    """Raise InputError if an emitter lies where no microscope sees, or has fewer photons than 0.
+
+    ``per_um`` is the number of units of the table's positions in a µm.
+    """
+    for name in table.columns[1:4]:
+        far = np.flatnonzero(np.abs(table[name].to_numpy()) > MAX_POSITION_UM * per_um)
+        if len(far):
+            raise InputError(
+                f"{path}: row {far[0] + 2}, column {name!r}: {table[name].iloc[far[0]]:g}, farther than any frame "
+                f"reaches ({MAX_POSITION_UM * per_um:g}); positions are in {'µm' if per_um == 1 else 'nm'}"
+            )
+    dark = np.flatnonzero(table["photons"].to_numpy() < 0)
+    if len(dark):
+        raise InputError(
+            f"{path}: row {dark[0] + 2}, column 'photons': {table['photons'].iloc[dark[0]]:g}; expected 0 or more"
         )
 
 

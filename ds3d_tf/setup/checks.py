@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ds3d_tf.setup.bounds import check_bounds
 from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
 from ds3d_tf.setup.sections import Sections
 from ds3d_tf.setup.units import unlikely_units
@@ -9,8 +10,8 @@ from ds3d_tf.setup.units import unlikely_units
 
 def check_combinations(setup: Sections) -> list[str]:
     """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
-    # Other rules would only repeat in other words that a length is a thousand times too long.
-    return unlikely_units(setup) or [*_optics(setup), *_volume(setup), *_numbers(setup)]
+    # Other rules would only repeat in other words that a number is a thousand times too large.
+    return check_bounds(setup) or unlikely_units(setup) or [*_optics(setup), *_volume(setup), *_numbers(setup)]
 
 
 def _optics(setup: Sections) -> list[str]:
@@ -106,7 +107,4 @@ def _numbers(setup: Sections) -> list[str]:
             f"read_noise.baseline_range: got {list(setup.read_noise.baseline_range)}, must not be negative while "
             "a mask is learned; add an offset to baseline and frames"
         )
-    unknown = [index for index in setup.mask.zernike_rad if index < 1]
-    if unknown:
-        problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")
     return problems

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.text_files import read_text
+from ds3d_tf.common.texts import read_text
 
 COLUMN = "nfp_um"
 # A stack over more than this, or over less, is in another unit: no objective focuses over it, no stage moves by it.
@@ -39,7 +39,10 @@ def read_focus_positions(path: str | Path) -> FocusPositions:
 
     Raises InputError if the file cannot be read, or holds something else than finite numbers there.
     """
-    lines = [(number, line.partition("#")[0].strip()) for number, line in enumerate(read_text(path).split("\n"), 1)]
+    lines = [
+        (number, line.partition("#")[0].strip())
+        for number, line in enumerate(read_text(path, "focus positions").split("\n"), 1)
+    ]
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise InputError(f"focus positions {path}: the file is empty; expected one position (µm) a slice")

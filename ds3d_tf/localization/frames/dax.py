@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.text_files import read_text
+from ds3d_tf.common.texts import read_text
 from ds3d_tf.localization.frames.choice import Choice
 
 
@@ -23,7 +23,7 @@ class DaxFrames:
         described = path.with_suffix(".inf")
         if not described.is_file():
             raise InputError(f"{path}: {described.name}, which describes it, is missing; copy it to the same folder")
-        text = read_text(described)
+        text = read_text(described, "description")
         size = re.search(r"frame dimensions\s*=\s*(\d+)\s*x\s*(\d+)", text, re.IGNORECASE)
         count = re.search(r"number of frames\s*=\s*(\d+)", text, re.IGNORECASE)
         kind = re.search(r"data type\s*=\s*(.+)", text, re.IGNORECASE)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.arrays import check_tiff_page
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice
+from ds3d_tf.localization.frames.size_checks import check_ome
 
 # tifffile reports damage to its log as well as by exceptions; without a handler the log goes to stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -97,6 +99,8 @@ class TiffFrames:
         if self._path.stat().st_size == 0:
             raise InputError(f"{self._path}: the file is empty")
         self._tiff = tifffile.TiffFile(self._path, _multifile=self._alone)
+        if self._tiff.is_ome and self._alone:
+            check_ome(self._tiff, self._path)
         check_codec(self._tiff, str(self._path))
         found = find_planes(self._tiff, str(self._path), self._choice, self._keep_damaged)
         self._planes, self._stack, self._lost = found.pages, found.stack, found.lost
@@ -133,6 +137,7 @@ def pixels_of(page: Any, name: str) -> np.ndarray:
         end = data_end(page)
         if end > size:
             raise InputError(f"{name}: truncated; the file has {size} bytes and should have {end}")
+        check_tiff_page(page, name)
         return page.asarray()
     finally:
         if closed:

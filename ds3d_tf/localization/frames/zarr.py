@@ -10,6 +10,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice, is_channel, is_position
+from ds3d_tf.localization.frames.size_checks import check_zarr, missing_chunk
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _ROWS, _COLUMNS = ("y", "row", "rows", "height"), ("x", "col", "cols", "column", "columns", "width")
@@ -73,6 +74,7 @@ class ZarrFrames:
         """Return a plane ``[H, W]`` (row, column) as stored, counts; raises InputError if its chunk is damaged."""
         place = tuple(int(i) for i in np.unravel_index(index, self._leading)) if self._leading else ()
         try:
+            self._check_chunks(place)
             if not place:
                 return self._get(())
             key = (*place[:-1], place[-1] // self._depth)
@@ -80,9 +82,20 @@ class ZarrFrames:
                 start = key[-1] * self._depth
                 self._block = (key, self._get((*key[:-1], slice(start, start + self._depth))))
             return self._block[1][place[-1] % self._depth]
+        except InputError:
+            raise
         except Exception as error:  # every codec raises its own kinds of errors for a damaged chunk
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.name(index)}: truncated or damaged ({reason})") from error
+
+    def _check_chunks(self, place: tuple[int, ...]) -> None:
+        selection = {**self._fixed, **dict(zip(self._free, place, strict=True))}
+        lost = missing_chunk(self._array, tuple(selection[axis] for axis in range(self._array.ndim)))
+        if lost is not None:
+            raise InputError(f"{self._path} frame {self._number(place)}: its chunk {lost} is missing")
+
+    def _number(self, place: tuple[int, ...]) -> int:
+        return int(np.ravel_multi_index(place, self._leading)) + 1 if place else 1
 
     def close(self) -> None:
         """Release the chunk in memory."""
@@ -140,6 +153,7 @@ def _open(path: Path, choice: Choice) -> tuple[Any, list[str], list[str], Choice
         axes = [str(name or "") for name in names]
     if len(axes) != node.ndim:
         axes = [""] * node.ndim
+    check_zarr(node, path)
     return node, [name.lower() for name in axes], channels, choice
 
 
@@ -179,10 +193,10 @@ def _image_of(group: Any, path: Path) -> tuple[Any, list[str] | None, list[str]]
     """Return the largest image of an OME-Zarr group (versions 0.4 and 0.5), or the only array of a plain one."""
     import zarr
 
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome")
-    attributes = ome if isinstance(ome, dict) else attributes
     try:
+        attributes = dict(group.attrs)
+        ome = attributes.get("ome")
+        attributes = ome if isinstance(ome, dict) else attributes
         images = attributes.get("multiscales", [])
         if images:
             axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in images[0].get("axes", [])]
