@@ -86,6 +86,7 @@ def evaluate(
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.refinement.frames import refine
+    from ds3d_tf.refinement.options import RefineOptions
 
     localizer = Localizer(model)
     setup = localizer.setup
@@ -112,7 +113,7 @@ def evaluate(
         shape = (stack.shape[1], stack.shape[2])
         table = Localizations.from_rows(some_found, shape, setup)
         if options.refine:
-            refined = refine(stack, table, setup, localizer.mask_rad)
+            refined = refine(stack, table, setup, localizer.mask_rad, options=RefineOptions(options.false_alarms))
             numbers = range(1, len(stack) + 1)
             some_found = [np.column_stack([one.xyz_um, one.confidence]) for one in map(refined.of_frame, numbers)]
             sigmas_um.append(refined.sigma_xyz_um)

@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def localize(
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
+    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
 
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
@@ -81,7 +82,9 @@ def localize(
     localizer.tile_size(shape, batch_size, radius_voxels)
     if options.precision == "bfloat16" and not has_bfloat16_units():
         console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
-    refiner, why_not = make_refiner(options.refine, localizer.setup, localizer.mask_rad)
+    refiner, why_not = make_refiner(
+        options.refine, localizer.setup, localizer.mask_rad, RefineOptions(options.false_alarms)
+    )
     if why_not:
         console.messages().print(why_not, soft_wrap=True)
     recording = str(Path(frames).expanduser().absolute())
@@ -101,7 +104,7 @@ def localize(
         "threshold": threshold,
         "radius": radius_voxels,
         **({} if options.precision == "float32" else {"precision": options.precision}),
-        **({"refined": True} if refiner else {}),
+        **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
         facts = recording_facts(identity, frames, source)
@@ -110,7 +113,11 @@ def localize(
             return done
         columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
         table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
-        return _localize(work, source, localizer, table, out, figures, options.dask, progress)
+        notes = None
+        if refiner:
+            refiner, notes = with_the_noise_of(source, refiner, localizer.setup, localizer.mask_rad, progress)
+            work = replace(work, refine=refiner)
+        return _localize(work, source, localizer, table, out, figures, options.dask, progress, notes)
 
 
 def _localize(
@@ -122,13 +129,14 @@ def _localize(
     figures: Path | None,
     dask: str | None,
     progress: Progress,
+    notes: dict[str, Any] | None,
 ) -> LocalizedRecording:
     if dask is None:
         finished = localized_here(work, source, localizer, table.next_frame)
     else:
         finished = localized_by_dask(work, dask, table.next_frame, len(source))
     draw = (lambda rows_file: _draw(figures, localizer, source, rows_file)) if figures else None
-    return fill_table(finished, source, table, localizer.setup, out, draw, progress)
+    return fill_table(finished, source, table, localizer.setup, out, draw, progress, notes)
 
 
 def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:

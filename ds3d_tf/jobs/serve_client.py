@@ -72,7 +72,7 @@ def serve_client(
     from ds3d_tf.localization.localizer import checked_options
     from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
+    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
     from ds3d_tf.serving.client.remote_model import RemoteModel
     from ds3d_tf.serving.limits import read_token
 
@@ -86,14 +86,16 @@ def serve_client(
         remote = RemoteModel(connection, retries, model, options.version)
         remote.check_shape(shape, str(frames))
         threshold, radius_voxels = checked_options(remote.setup, options.threshold, options.radius_voxels)
-        refiner, why_not = make_refiner(options.refine, remote.setup, remote.mask_rad)
+        refiner, why_not = make_refiner(
+            options.refine, remote.setup, remote.mask_rad, RefineOptions(options.false_alarms)
+        )
         if why_not:
             messages.print(why_not, soft_wrap=True)
         identity = {
             "served model": remote.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,
-            **({"refined": True} if refiner else {}),
+            **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
             facts = recording_facts(identity, frames, source)
@@ -102,9 +104,12 @@ def serve_client(
                 return done
             columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
             table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
+            notes = None
+            if refiner:
+                refiner, notes = with_the_noise_of(source, refiner, remote.setup, remote.mask_rad, progress)
             work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
             parts = work.finished(source, table.next_frame)
-            return fill_table(parts, source, table, remote.setup, out, progress=progress)
+            return fill_table(parts, source, table, remote.setup, out, progress=progress, notes=notes)
     finally:
         retries.closed.set()
         connection.close()

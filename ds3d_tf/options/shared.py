@@ -65,6 +65,17 @@ RefineOption = Annotated[
         DETECTION,
     ),
 ]
+FalseAlarms = Annotated[
+    float,
+    Option(
+        "--false-alarms",
+        "Emitters that noise alone may add to a frame on average; fewer lose faint molecules.",
+        DETECTION,
+        "RATE",
+        above=0,
+        most=0.9,
+    ),
+]
 Seed = Annotated[int, Option("--seed", "Random seed.", least=0, most=MAX_SEED)]
 EmitterCount = Annotated[
     int | None,

@@ -15,6 +15,7 @@ from ds3d_tf.options.shared import (
     SPEED,
     BatchSize,
     EmitterCount,
+    FalseAlarms,
     Grown,
     MemoryGB,
     RadiusVoxels,
@@ -37,6 +38,7 @@ class LocalizeOptions(Options):
     skip_damaged: SkipDamaged = False
     grown: Grown = False
     refine: RefineOption = None
+    false_alarms: FalseAlarms = 0.01
     plots: Annotated[bool, Option("--plots", "Draw the first frames into OUT_plots/.", "Output")] = False
     batch_size: BatchSize = None
     memory_gb: MemoryGB = DEFAULT_MEMORY_GB
@@ -97,6 +99,7 @@ class EvaluateOptions(Options):
     refine: Annotated[
         bool, Option("--refine", "Refine the localizations, and compare them with the Cramér–Rao bound.", DETECTION)
     ] = False
+    false_alarms: FalseAlarms = 0.01
     batch_size: BatchSize = None
 
 
@@ -193,6 +196,7 @@ class ServeClientOptions(Options):
     skip_damaged: SkipDamaged = False
     grown: Grown = False
     refine: RefineOption = None
+    false_alarms: FalseAlarms = 0.01
     in_flight: Annotated[
         int, Option("--in-flight", "Number of simultaneous requests.", _CONNECTION, least=1, most=1024)
     ] = 4

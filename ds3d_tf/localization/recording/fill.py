@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError, ServerError, argument
-from ds3d_tf.common.files import put_in_place, refuse_existing
+from ds3d_tf.common.files import put_in_place, refuse_existing, whole_file
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.recording.batches import Finished
@@ -82,10 +82,12 @@ def fill_table(
     out: Path,
     draw: Callable[[Path], list[Path]] | None = None,
     progress: Progress = no_progress,
+    notes: Mapping[str, Any] | None = None,
 ) -> LocalizedRecording:
     """Add finished frames to a growing table as they come, then make the table ``out`` of it.
 
-    ``setup`` is the model's; ``draw`` makes figures of the file of rows before it is gone.
+    ``setup`` is the model's; ``draw`` makes figures of the file of rows before it is gone; ``notes`` (JSON), if
+    given, are written beside the table, in ``NAME.refined.json``.
     Raises InputError as the frames do, or for a disk that is full; the finished frames are kept.
     """
     from ds3d_tf.localization.tables.formats import median_confidence, prepared_table
@@ -97,6 +99,9 @@ def fill_table(
     confidence = median_confidence(table.rows_file)
     drawn = draw(table.rows_file) if draw else []
     _write_log(out, table.damaged)
+    if notes is not None:
+        with whole_file(out.with_suffix(".refined.json")) as temporary:
+            temporary.write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
     result = LocalizedRecording(
         table=out,
         frames=len(source),
@@ -182,8 +187,6 @@ def _run(
 
 def _write_log(out: Path, damaged: dict[int, str]) -> None:
     """Name the frames skipped in a log beside the table, if there are any."""
-    from ds3d_tf.common.files import whole_file
-
     if damaged:
         lines = [f"frame {index + 1} skipped: {reason}" for index, reason in sorted(damaged.items())]
         with whole_file(out.with_suffix(".log")) as temporary:
