@@ -45,9 +45,17 @@ def read_npy(path: str | Path, where: str | None = None, mend: str = "write it a
 
 
 def read_npz(path: str | Path, mend: str, limit: int = 4 * MAX_BYTES) -> dict[str, np.ndarray]:
-    """Return the arrays of a ``.npz`` file by name: any shapes, units and plain dtypes.
+    """Return the arrays of a ``.npz`` file.
 
-    ``mend`` says what to do about a damaged file. Raises InputError as :func:`read_npy` does.
+    Args:
+        path: the file.
+        mend: what to do about a damaged file.
+        limit: bytes that they may take together.
+
+    Returns:
+        name → array of any shape, axis order, unit and plain dtype.
+
+    Raises InputError as :func:`read_npy` does.
     """
     try:
         check_npz(path, limit)

@@ -184,7 +184,7 @@ class ServeOptions(Options):
     ] = None
     tls_key: Annotated[Path | None, Option("--tls-key", "Private key (PEM) of the certificate.", _CONNECTION)] = None
     token_file: Annotated[
-        Path | None, Option("--token-file", "File with the bearer token that clients must show.", _CONNECTION)
+        Path | None, Option("--token-file", "File with the bearer token that the server asks for.", _CONNECTION)
     ] = None
     largest_request_mb: Annotated[
         float, Option("--largest-request", "Reject larger requests.", SPEED, "MB", above=0, most=2047)

@@ -109,7 +109,7 @@ BOUNDS: dict[str, Bound] = {
     "learning.scaling_factor": Bound(1e-3, 1e6, "more than float32 tells apart"),
     "learning.batch_size": Bound(1, MAX_BATCH, "more than memory holds"),
     "learning.epochs": Bound(1, 10**6, "more than can be waited for"),
-    "learning.learning_rate": Bound(1e-9, 10, _LEARNING),
+    "learning.learning_rate": Bound(1e-9, 1e6, _LEARNING),
     "learning.peak_threshold": Bound(0, 1e6, "more than float32 tells apart"),
     "learning.peak_radius_voxels": Bound(1, MAX_RADIUS_VOXELS, "a voxel is a quarter of a pixel"),
     "resuming.epochs": Bound(1, 10**6, "more than can be waited for"),

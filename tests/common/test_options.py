@@ -61,8 +61,8 @@ def test_unknown_names_and_other_objects_are_refused_in_one_line() -> None:
         ({"kind": "c"}, "kind c: expected a or b"),
         ({"size_px": 0}, "size_px 0: expected 1 or more"),
         ({"speed": 0.0}, "speed 0: expected more than 0"),
-        ({"speed": math.nan}, "speed nan: expected more than 0"),
-        ({"speed": math.inf}, "speed inf: expected more than 0"),
+        ({"speed": math.nan}, "speed nan: expected a finite number"),
+        ({"speed": math.inf}, "speed inf: expected a finite number"),
         ({"pair": (1, -1)}, "pair 1 -1: expected 0 or more"),
     ],
 )

@@ -25,7 +25,7 @@ def room_for(size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [0, 1000, 100_000, 300_000, 1_000_000, 2_000_000])
+@pytest.mark.parametrize("size", [0, 1000, 100_000, 300_000])
 def test_saved_model(tmp_path, size):
     network, setup, mask_rad = load_model_folder(find_model("tetrapod_4um") / "1")
     with (

@@ -170,8 +170,8 @@ def test_memory_does_not_grow_with_the_recording(model_folder, tmp_path, monkeyp
     pages = {}
     append = GrowingTable.append
 
-    def measuring(self, rows, next_frame, damaged=None):
-        append(self, rows, next_frame, damaged)
+    def measuring(self, rows, next_frame, *rest):
+        append(self, rows, next_frame, *rest)
         with open("/proc/self/statm") as stream:
             pages[next_frame] = int(stream.read().split()[1])
 

@@ -14,12 +14,10 @@ import pytest
 from ds3d_tf.common import InputError
 from ds3d_tf.serving.errors import RequestError
 from ds3d_tf.serving.limits import ServerLimits, Turns, read_token
-
-pytest.importorskip("tensorflow", reason="imported here, so that no request waits for it")
-pytest.importorskip("tensorflow_serving", reason="the extra 'serving' is not installed")
-
 from ds3d_tf.serving.rest_server import start_rest
 
+pytest.importorskip("tensorflow", reason="imported here, so that no request waits for it")
+pytest.importorskip("prometheus_client", reason="the extra 'serving' is not installed")
 TOKEN = "correct-horse-battery"
 PREDICT = b'{"instances": [1, 2]}'
 

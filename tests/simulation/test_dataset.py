@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused(setup, folder, tmp_path):
         ("truth.csv", b"frame,x_um\n1,2\n", "expected a table"),
         ("truth.csv", b"frame,x_um,y_um,z_um,photons,labelled\n99,0,0,0,1,1\n", "frames from 1 to 2"),
         ("truth.csv", b"frame,x_um,y_um,z_um,photons,labelled\n1,,0,0,1,1\n", "finite numbers"),
-        ("mask.npy", b"", "cannot be read"),
+        ("mask.npy", b"", "missing or damaged"),
         ("setup.yaml", b"optics: [", "YAML"),
     ],
 )

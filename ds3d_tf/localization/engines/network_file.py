@@ -137,8 +137,9 @@ def read_network_file(path: str | Path) -> NetworkFile:
         receptive_radius_px, weights, checksum = int(stored["reach_px"]), str(stored["weights"]), str(stored["sha256"])
         tile_px = None if tile is None else (int(tile[0]), int(tile[1]))
         values, agreement = dict(stored["setup"]), dict(stored["agreement"])
-    except InputError:
-        raise
+    except InputError as error:
+        reason = error.marked.removeprefix(f"{beside}: ")
+        raise InputError(f"{beside}: damaged ({reason}); export the network again") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{beside}: damaged; export the network again") from error
     check_mask(mask_rad, beside)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ds3d_tf.common.arrays import read_npy
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import GRAPH_FILE, MASK_FILE, NETWORK_FACTS_FILE, SAVED_MODEL_FOLDER, SETUP_FILE
 from ds3d_tf.common.limits import MAX_FRAME_PX
 from ds3d_tf.common.shipped import find_model
 from ds3d_tf.common.texts import checked_fields, load_json
 from ds3d_tf.common.versions import highest_version
-from ds3d_tf.optics.masks import read_mask
 from ds3d_tf.setup import Setup, load_setup
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class SavedModelEngine:
         self.path = find_saved_model(model_dir)
         assets = self.path / "assets"
         self.setup = _read_setup(assets / SETUP_FILE)
-        self.mask_rad: np.ndarray = read_mask(assets / MASK_FILE)
+        self.mask_rad: np.ndarray = _mask(assets / MASK_FILE)
         facts = network_facts(assets / NETWORK_FACTS_FILE)
         self.receptive_radius_px: int = facts["reach_px"]
         self.precision = precision
@@ -177,6 +177,14 @@ def _check_depth(model: Any, setup: Setup, path: Path) -> None:
             f"{path / 'assets' / SETUP_FILE}: volume.depth_voxels is {setup.volume.depth_voxels}, but the network has "
             f"{depth}: the setup of another model; export the model again"
         )
+
+
+def _mask(path: Path) -> np.ndarray:
+    """Return the mask as it is stored: one of a shape that cannot be refined with is no obstacle to localizing."""
+    mask_rad = read_npy(path, mend="export the model again")
+    if mask_rad.dtype.kind not in "fiu" or not np.isfinite(mask_rad).all():
+        raise InputError(f"{path}: damaged: not finite numbers; export the model again")
+    return mask_rad
 
 
 def _read_setup(path: Path) -> Setup:

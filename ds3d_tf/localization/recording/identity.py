@@ -33,7 +33,11 @@ def checksums(batch: FrameBatch) -> tuple[int, ...]:
 
 
 def checksum(frame: np.ndarray) -> int:
-    """Return the checksum of one frame, float32 ``[H, W]``, raw counts."""
+    """Return the checksum of one frame.
+
+    Args:
+        frame: float32 ``[H, W]`` (row, column), raw counts.
+    """
     return zlib.crc32(np.ascontiguousarray(frame).data)
 
 

@@ -44,6 +44,6 @@ def test_a_trial_on_other_frames_is_judged_on_the_base_s(base):
 
 def test_failures_have_a_reason(base, tmp_path):
     with pytest.raises(TrialFailed, match=r"loss is .* in epoch 1"):
-        train_trial(base, tmp_path / "a", {"learning.learning_rate": 1e30}, show_progress=False)
+        train_trial(base, tmp_path / "a", {"learning.learning_rate": 1e6}, show_progress=False)
     with pytest.raises(TrialFailed, match="fewer than one batch"):
         train_trial(base, tmp_path / "b", {"learning.batch_size": 64}, show_progress=False)
