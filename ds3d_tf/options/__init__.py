@@ -10,6 +10,7 @@ from ds3d_tf.options.calibrate import (
     RetrieveMaskOptions,
 )
 from ds3d_tf.options.learn import ImportWeightsOptions, LearnMaskOptions, SimulateOptions, TrainOptions, TuneOptions
+from ds3d_tf.options.post import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions
 from ds3d_tf.options.use import (
     BenchmarkOptions,
     EvaluateOptions,
@@ -25,14 +26,19 @@ __all__ = [
     "CrlbOptions",
     "DesignMaskOptions",
     "DesignOptions",
+    "DriftOptions",
     "EstimateNoiseOptions",
     "EvaluateOptions",
     "ExportOptions",
+    "FilterOptions",
     "FitOptions",
+    "GroupOptions",
     "ImportWeightsOptions",
     "LearnMaskOptions",
     "LocalizeOptions",
     "PrepareOptions",
+    "QualityOptions",
+    "RenderOptions",
     "RetrieveMaskOptions",
     "ServeClientOptions",
     "ServeOptions",
