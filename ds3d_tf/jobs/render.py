@@ -76,7 +76,7 @@ def render(
     table = read_molecules(molecules, [UNCERTAINTY, *POSITION_UNCERTAINTY], camera_pixel_nm=options.camera_pixel_nm)
     if suffix in GIF or options.view != "xy" or options.slice_nm is not None or options.colour == "depth":
         table.require("render", Z)
-    sigma_nm = _sigma_nm(table, options, needs_z=options.view != "xy" or suffix in GIF)
+    sigma_nm = _sigma_nm(table, options, needs_z=needs_z)
     mode = "histogram" if sigma_nm is None else "gaussian"
     coloured = options.colour == "depth" or (options.colour == "auto" and table.has_z)
     limits = depth_limits(table, options.z_range_nm) if coloured or suffix in GIF else None
@@ -207,7 +207,7 @@ def _slices(
         image = tiled([one.colours(level, options.gamma) for one in pictures])
         caption = f"{count} slices of {thickness_nm:g} nm from z = {first * thickness_nm:g} nm"
         caption = caption.replace("z =", f"{'xyz'[window.axes[2]]} =")
-        write_png(out, annotated(image, options.pixel_nm, limits, caption), options.pixel_nm)
+        write_png(out, annotated(image, options.pixel_nm, limits, caption, window.shape[1]), options.pixel_nm)
     else:
         stack = [one.counts if limits is None else one.colours(level, options.gamma) for one in pictures]
         write_tiff(out, np.stack(stack), window, (float(first * thickness_nm), thickness_nm))

@@ -122,7 +122,7 @@ def _add_classes(
     # Along rows, a class has the mean of its members; a narrower class must not be wider there.
     variances = np.array([np.square(sigma_px[members]).mean(axis=0) for members in classes])
     variances = np.maximum.accumulate(np.maximum(variances + _PIXEL_VARIANCE - _BILINEAR_VARIANCE, 0), axis=0)
-    acc = np.zeros_like(planes)
+    acc = np.zeros_like(planes) if planes.any() else planes
     done = 0
     with ThreadPoolExecutor(2) as pool:
         for k in reversed(range(len(classes))):
@@ -133,7 +133,8 @@ def _add_classes(
                 watch(done)
             steps = variances[k] - (variances[k - 1] if k else 0)
             list(pool.map(lambda plane, steps=steps: _blur(plane, steps), acc))
-    planes += acc
+    if acc is not planes:
+        planes += acc
 
 
 def _share(planes: np.ndarray, at_px: np.ndarray, weights: np.ndarray | None) -> None:

@@ -29,7 +29,11 @@ def length_text(length_nm: float) -> str:
 
 
 def annotated(
-    image: np.ndarray, pixel_nm: float, z_limits_nm: tuple[float, float] | None, caption: str = ""
+    image: np.ndarray,
+    pixel_nm: float,
+    z_limits_nm: tuple[float, float] | None,
+    caption: str = "",
+    panel_px: int | None = None,
 ) -> Image.Image:
     """Return a picture with its scale bar, its colours of depth and a caption below.
 
@@ -38,18 +42,19 @@ def annotated(
         pixel_nm: pixel, nm.
         z_limits_nm: depths of the first and the last colour, nm; None: no colour bar.
         caption: one line, or empty.
+        panel_px: columns of one panel, of which the scale bar is about a quarter; None: the whole picture's.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     rows, columns = image.shape[:2]
     text_px = int(np.clip(min(rows, columns) // 40, 12, 60))
-    font: Any = ImageFont.load_default(text_px)
+    font = _font(text_px)
     side = int(text_px * 6.5) if z_limits_nm is not None else 0
     below = int(text_px * 3.4) if rows < 14 * text_px or columns < 14 * text_px else int(text_px * 2.6)
     sheet = Image.new("RGB", (max(columns, 12 * text_px) + side, max(rows, 10 * text_px) + below))
     sheet.paste(Image.fromarray(image), (0, 0))
     draw = ImageDraw.Draw(sheet)
-    bar_nm = round_length(columns * pixel_nm / 4)
+    bar_nm = round_length((panel_px or columns) * pixel_nm / 4)
     bar_px = max(1, round(bar_nm / pixel_nm))
     top = sheet.height - below + text_px // 2
     draw.rectangle((text_px, top, text_px + bar_px - 1, top + max(2, text_px // 4)), fill="white")
@@ -60,6 +65,14 @@ def annotated(
     if z_limits_nm is not None:
         _draw_depth_bar(sheet, draw, font, text_px, sheet.width - side, sheet.height - below, z_limits_nm)
     return sheet
+
+
+def _font(text_px: int) -> Any:
+    """Return a font that has Greek letters: matplotlib's own."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), text_px)
 
 
 def _draw_depth_bar(
@@ -124,7 +137,9 @@ def tiled(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
     rows, columns = images[0].shape[:2]
     across = max(1, int(np.ceil(np.sqrt(len(images) * rows / columns))))
     down = -(-len(images) // across)
-    sheet = np.full((down * (rows + gap) - gap, across * (columns + gap) - gap, 3), 40, np.uint8)
+    sheet = np.zeros((down * (rows + gap) - gap, across * (columns + gap) - gap, 3), np.uint8)
+    sheet[np.arange(sheet.shape[0]) % (rows + gap) >= rows] = 40
+    sheet[:, np.arange(sheet.shape[1]) % (columns + gap) >= columns] = 40
     for index, image in enumerate(images):
         top, left = index // across * (rows + gap), index % across * (columns + gap)
         sheet[top : top + rows, left : left + columns] = image
