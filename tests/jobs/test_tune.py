@@ -132,6 +132,16 @@ def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
         tune(base, space, tmp_path / "out", trials=1)
 
 
+def test_a_worker_that_comes_when_all_trials_are_done_ends(space, tmp_path, monkeypatch, capsys):
+    base = load_setup("quickstart")
+    tune(base, space, tmp_path / "out", trials=1)
+    monkeypatch.setattr("ds3d_tf.training.search.chief.SECONDS_FOR_ANOTHER_CHIEF", 0.1)
+    for name, value in (("TUNER_ID", "worker0"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    assert tune(base, space, tmp_path / "out", trials=1) is None
+    assert "is over" in capsys.readouterr().err
+
+
 def test_a_search_without_a_result(space, tmp_path, monkeypatch):
     from ds3d_tf.training.search.search import TrialFailed
 

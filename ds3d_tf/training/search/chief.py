@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -10,6 +11,8 @@ from typing import Any
 from ds3d_tf.common.errors import InputError
 
 SECONDS_BETWEEN_LOOKS = 0.5
+# A worker that comes when a search is over may have been started together with a chief that makes it longer.
+SECONDS_FOR_ANOTHER_CHIEF = 20.0
 
 
 class Chief:
@@ -59,8 +62,14 @@ class Chief:
         return self._servicer.stop_triggered and not self.oracle.ongoing_trials and not self.oracle.tuner_ids
 
 
-def wait_for_chief(address: str, seconds: float) -> None:
-    """Wait until a chief answers, and limit later requests to it to the same time.
+def wait_for_chief(address: str, seconds: float, over: Callable[[], bool] = lambda: False) -> bool:
+    """Wait until a chief answers, and limit later requests to it to the same time; return whether one answers.
+
+    Args:
+        address: its ``host:port``.
+        seconds: how long to wait.
+        over: tells whether the search has ended; then a chief that goes on with it is waited for only briefly, and
+            False is returned if none does.
 
     Raises InputError if none answers in time.
     """
@@ -69,12 +78,20 @@ def wait_for_chief(address: str, seconds: float) -> None:
 
     oracle_client.TIMEOUT = seconds
     channel = grpc.insecure_channel(address)
+    ready = grpc.channel_ready_future(channel)
+    begin = time.monotonic()
     try:
-        grpc.channel_ready_future(channel).result(timeout=seconds)
-    except grpc.FutureTimeoutError:
-        raise InputError(
-            f"no chief answers at {address}; start one with KERASTUNER_TUNER_ID=chief and the same address, unless the "
-            "search is over"
-        ) from None
+        while True:
+            with contextlib.suppress(grpc.FutureTimeoutError):
+                ready.result(timeout=SECONDS_BETWEEN_LOOKS)
+                return True
+            waited = time.monotonic() - begin
+            if waited > SECONDS_FOR_ANOTHER_CHIEF and over():
+                return False
+            if waited > seconds:
+                raise InputError(
+                    f"no chief answers at {address}; start one with KERASTUNER_TUNER_ID=chief and the same address"
+                )
     finally:
+        ready.cancel()
         channel.close()

@@ -13,7 +13,7 @@ from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.file_names import LOGS_FOLDER
 from ds3d_tf.common.machine import cores
-from ds3d_tf.training.search.plan import SearchPlan, write_outcome
+from ds3d_tf.training.search.plan import OVER_FILE, SearchPlan, write_outcome
 
 # More than the attempts that a trial gets: a worker that ends even more often has a problem of its own.
 MAX_RESTARTS = 5
@@ -42,6 +42,7 @@ def run_chief(out: Path, plan: SearchPlan, workers: int) -> None:
     search = make_search(out, plan, show_progress=False)
     search.save()
     chief = Chief(search.oracle, address)
+    (out / OVER_FILE).unlink(missing_ok=True)
     announced = {one["trial"] for one in read_outcomes(out)}
     if announced:
         console.messages().print(f"resuming after {len(announced)} trials", soft_wrap=True)

@@ -20,6 +20,9 @@ SEARCH_FILE = "search.json"
 TABLE_FILE = "trials.csv"
 PLOT_FILE = "parallel_coordinates.png"
 BEST_FILE = "best.yaml"
+TRIALS_FOLDER = "trials"
+# Tells workers that come late that no chief will answer.
+OVER_FILE = f"{TRIALS_FOLDER}/over.json"
 OBJECTIVES = {"matched_jaccard": "matched Jaccard index", "val_loss": "validation loss"}
 SEARCH_FILES = (
     SETUP_FILE,

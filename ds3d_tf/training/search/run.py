@@ -11,7 +11,16 @@ from typing import Any
 
 from ds3d_tf.common import console
 from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE
-from ds3d_tf.training.search.plan import OBJECTIVES, SearchPlan, best_outcome, search_setup, table_rows, write_outcome
+from ds3d_tf.training.search.plan import (
+    OBJECTIVES,
+    OVER_FILE,
+    TRIALS_FOLDER,
+    SearchPlan,
+    best_outcome,
+    search_setup,
+    table_rows,
+    write_outcome,
+)
 
 SECONDS_TO_WAIT = 600.0
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
@@ -41,7 +50,11 @@ def work(out: Path) -> None:
     from ds3d_tf.training.search.chief import wait_for_chief
 
     plan = SearchPlan.read(out)
-    wait_for_chief(f"{os.environ[VARIABLES[1]]}:{os.environ[VARIABLES[2]]}", SECONDS_TO_WAIT)
+    address = f"{os.environ[VARIABLES[1]]}:{os.environ[VARIABLES[2]]}"
+    # Other workers may have trained all trials before this one was ready.
+    if not wait_for_chief(address, SECONDS_TO_WAIT, (out / OVER_FILE).is_file):
+        console.messages().print(f"the search in {out}/ is over", soft_wrap=True)
+        return
     search = make_search(out, plan, show_progress=False, ended=functools.partial(announce, plan=plan))
     search.search()
 
@@ -92,7 +105,8 @@ def announce(outcome: dict[str, Any], plan: SearchPlan) -> None:
 
 def finish(out: Path, plan: SearchPlan) -> Tuned:
     """Write table, plot and best setup of a search, delete what only an unfinished search needs, and return it."""
-    from ds3d_tf.training.search.search import RUN_FOLDER, TRIALS_FOLDER, read_outcomes
+    from ds3d_tf.training.search.oracles import write_json
+    from ds3d_tf.training.search.search import RUN_FOLDER, read_outcomes
 
     outcomes = read_outcomes(out)
     write_outcome(out, plan, outcomes, plot=True)
@@ -101,5 +115,6 @@ def finish(out: Path, plan: SearchPlan) -> Tuned:
             path.unlink(missing_ok=True)
     rows = table_rows(outcomes, plan.dimensions(search_setup(out)))
     best = best_outcome(outcomes, plan.objective)
+    write_json(out / OVER_FILE, {"trials": len(rows)})
     row = None if best is None else next(row for row in rows if row["trial"] == int(best["trial"]))
     return Tuned(out, plan.objective, rows, row)

@@ -18,8 +18,8 @@ from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import CHECKPOINT_FILE
 from ds3d_tf.setup.search_space import Dimension
 from ds3d_tf.training.search.oracles import chosen_values, write_json
+from ds3d_tf.training.search.plan import TRIALS_FOLDER
 
-TRIALS_FOLDER = "trials"
 RESULT_FILE = "result.json"
 ATTEMPTS_FILE = "attempts.json"
 RUN_FOLDER = "run"

@@ -202,7 +202,11 @@ def test_killed_after_three_trials_and_resumed_by_a_chief_and_two_workers(tmp_pa
     address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
     names = ("chief", "worker0", "worker1")
     crew = {name: start("none", **address, KERASTUNER_TUNER_ID=name) for name in names}
-    said = {name: process.communicate(timeout=240)[1] for name, process in crew.items()}
+    try:
+        said = {name: process.communicate(timeout=240)[1] for name, process in crew.items()}
+    finally:
+        for process in crew.values():
+            process.kill()
     assert all(process.returncode == 0 for process in crew.values()), said
     assert (
         "resuming after 3 trials" in said["chief"] and "trial 4  failed: RuntimeError: something else" in said["chief"]
