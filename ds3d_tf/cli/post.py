@@ -25,14 +25,14 @@ NewTable = Annotated[Path, Option("--out", "Table to write: .csv, .parquet, .hdf
 
 def render(
     molecules: MoleculeTable,
-    out: Annotated[Path, Option("--out", "Picture to write: .png, .tif, or .gif (turning).", OUTPUT)],
+    out: Annotated[Path, Option("--out", "Picture to write: .png, .tif, or a movie: .gif, .mp4.", OUTPUT)],
     options: RenderOptions,
     overwrite: Overwrite = False,
 ) -> None:
     """Render molecules as a super-resolved picture.
 
-    A PNG has a scale bar and a bar with the colours of depth. A TIFF is calibrated for Fiji. A GIF turns once about the
-    vertical axis.
+    A PNG has a scale bar and a bar with the colours of depth. A TIFF is calibrated for Fiji. In a movie (GIF, or MP4
+    where ffmpeg is installed) the molecules turn about the vertical axis.
     """
     from ds3d_tf.jobs.render import render
 

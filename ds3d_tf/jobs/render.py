@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ds3d_tf.postprocessing.molecules.molecules import Molecules
     from ds3d_tf.postprocessing.pictures.picture import Picture
 
-PNG, TIFF, GIF = (".png",), (".tif", ".tiff"), (".gif",)
+PNG, TIFF, MOVIE = (".png",), (".tif", ".tiff"), (".gif", ".mp4")
 MOST_SLICES = 500
 
 
@@ -35,8 +35,8 @@ class RenderedPicture:
     def summary(self) -> str:
         """Return one line about the picture and its name."""
         columns, rows = self.size_px
-        what = f"{self.molecules} molecules, {columns}×{rows} pixels"
-        return f"{what} of {self.pixel_nm:g} nm, {self.mode}\npicture: {self.picture}"
+        size = f"{columns}×{rows} pixels of {self.pixel_nm:g} nm, " if columns else ""
+        return f"{self.molecules} molecules, {size}{self.mode}\npicture: {self.picture}"
 
 
 @takes_options(RenderOptions)
@@ -48,11 +48,11 @@ def render(
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> RenderedPicture:
-    """Render molecules as a picture: PNG with scale bar and colours of depth, TIFF with its calibration, turning GIF.
+    """Render molecules as a picture (PNG, or TIFF with its calibration) or as a turning movie (GIF, MP4).
 
     Args:
         molecules: table, in any form that ``read_molecules`` reads.
-        out: .png, .tif or .gif file to write.
+        out: .png, .tif, .gif or .mp4 file to write.
         options: see :class:`~ds3d_tf.options.RenderOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier picture.
         progress: told how many molecules are done.
@@ -61,26 +61,27 @@ def render(
     """
     out = refuse_existing(out, overwrite)
     suffix = out.suffix.lower()
-    if suffix not in (*PNG, *TIFF, *GIF):
-        raise InputError(f"{argument('out')} {out}: a picture's name ends in .png, .tif or .gif")
+    if suffix not in (*PNG, *TIFF, *MOVIE):
+        raise InputError(f"{argument('out')} {out}: a picture's name ends in .png, .tif, .gif or .mp4")
     if options.view == "all" and (suffix not in PNG or options.slice_nm is not None):
         raise InputError(f"{argument('view')} all: one sheet of three projections is a .png, without slices")
-    if suffix in GIF and (options.slice_nm is not None or options.view != "xy"):
-        raise InputError(f"{out}: a turning GIF has no {argument('view')} and no {argument('slice_nm')}")
+    if suffix in MOVIE and (options.slice_nm is not None or options.view != "xy"):
+        raise InputError(f"{out}: a turning movie has no {argument('view')} and no {argument('slice_nm')}")
 
     from ds3d_tf.postprocessing.molecules.columns import POSITION_UNCERTAINTY, UNCERTAINTY, Z
     from ds3d_tf.postprocessing.molecules.reading import read_molecules
-    from ds3d_tf.postprocessing.pictures.movie import write_movie
+    from ds3d_tf.postprocessing.pictures.movie import check_movie_name, write_movie
     from ds3d_tf.postprocessing.pictures.picture import depth_limits
 
+    check_movie_name(out)
     table = read_molecules(molecules, [UNCERTAINTY, *POSITION_UNCERTAINTY], camera_pixel_nm=options.camera_pixel_nm)
-    if suffix in GIF or options.view != "xy" or options.slice_nm is not None or options.colour == "depth":
+    if suffix in MOVIE or options.view != "xy" or options.slice_nm is not None or options.colour == "depth":
         table.require("render", Z)
-    sigma_nm = _sigma_nm(table, options, needs_z=needs_z)
+    sigma_nm = _sigma_nm(table, options, needs_z=options.view != "xy")
     mode = "histogram" if sigma_nm is None else "gaussian"
     coloured = options.colour == "depth" or (options.colour == "auto" and table.has_z)
-    limits = depth_limits(table, options.z_range_nm) if coloured or suffix in GIF else None
-    if suffix in GIF:
+    limits = depth_limits(table, options.z_range_nm) if coloured or suffix in MOVIE else None
+    if suffix in MOVIE:
         assert limits is not None
         shown = write_movie(out, table, sigma_nm, limits, options.gamma, progress)
         return RenderedPicture(out, shown, (0, 0), options.pixel_nm, f"{mode}, turning")
@@ -166,7 +167,8 @@ def _sheet(
         )
         for view in ("xy", "xz", "zy")
     }
-    image = side_by_side(*(one.colours(options.brightest, options.gamma) for one in pictures.values()))
+    xy, xz, zy = (one.colours(options.brightest, options.gamma) for one in pictures.values())
+    image = side_by_side(xy, xz, zy)
     write_png(out, annotated(image, options.pixel_nm, limits), options.pixel_nm)
     return image.shape[1], image.shape[0]
 

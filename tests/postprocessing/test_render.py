@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import tifffile
@@ -85,16 +88,17 @@ def test_a_stamp_is_a_gaussian_integrated_over_pixels():
 
 def test_both_ways_give_one_picture(table):
     xyz, sigma = table.xyz_nm, table.sigma_nm("render")
-    window = window_around(xyz, AXES["xy"], 6, margin_nm=150)
+    window = window_around(xyz, AXES["xy"], 4, margin_nm=150)
     weights = np.random.default_rng(0).random((len(xyz), 2)).astype(np.float32)
     drawn = []
     for way in ("stamps", "classes"):
         planes = np.zeros((3, *window.shape), np.float32)
-        add_gaussians(planes, window.to_pixels(xyz), sigma[:, :2] / 6, weights, way=way)
+        add_gaussians(planes, window.to_pixels(xyz), sigma[:, :2] / 4, weights, way=way)
         drawn.append(planes.astype(np.float64))
     for stamps, classes in zip(*drawn, strict=True):
         assert np.abs(stamps - classes).sum() < 0.03 * stamps.sum()
-        assert np.abs(stamps - classes).max() < 0.06 * stamps.max()
+        # Shares of four pixels are up to 0.25 pixel² wide: some percent of a molecule of 2 pixels.
+        assert np.abs(stamps - classes).max() < 0.12 * stamps.max()
 
 
 def lab(linear):
@@ -149,6 +153,18 @@ def test_pngs_and_a_movie(tmp_path, table, monkeypatch):
         assert movie.n_frames == 6
 
 
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffmpeg")
+def test_an_mp4_turns_twice(tmp_path, table, monkeypatch):
+    monkeypatch.setattr("ds3d_tf.postprocessing.pictures.movie.STEPS", 4)
+    assert render(tmp_path / "molecules.parquet", tmp_path / "turn.mp4").molecules == len(table)
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames"]
+    found = subprocess.run([*probe, str(tmp_path / "turn.mp4")], capture_output=True, text=True, check=True).stdout
+    assert "codec_name=h264" in found and "nb_read_frames=8" in found
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"needs ffmpeg.*use \.gif"):
+        render(tmp_path / "molecules.parquet", tmp_path / "again.mp4")
+
+
 def test_two_dimensions_and_no_uncertainties(tmp_path):
     (tmp_path / "a.csv").write_text("frame,x [nm],y [nm]\n1,100,200\n2,300,900\n")
     assert render(tmp_path / "a.csv", tmp_path / "a.png").mode == "histogram"
@@ -168,7 +184,7 @@ def test_refusals(tmp_path, table):
     (tmp_path / "mine.png").write_text("mine")
     for path, out, options, message in (
         (source, "mine.png", {}, "exists; choose another name"),
-        (source, "a.jpg", {}, "ends in .png, .tif or .gif"),
+        (source, "a.jpg", {}, "ends in .png, .tif, .gif or .mp4"),
         (source, "a.tif", {"view": "all"}, "is a .png"),
         (source, "a.png", {"pixel_nm": 0.01}, "expected 0.1 or more"),
         (source, "a.png", {"z_range_nm": (5, 1)}, "expected the smaller one first"),
