@@ -8,7 +8,7 @@ from typing import Annotated
 from ds3d_tf.cli.options import OUTPUT, Overwrite, show
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
-from ds3d_tf.options import RenderOptions
+from ds3d_tf.options import FilterOptions, GroupOptions, RenderOptions
 from ds3d_tf.options.shared import INPUT
 
 MoleculeTable = Annotated[
@@ -21,6 +21,30 @@ MoleculeTable = Annotated[
     ),
 ]
 NewTable = Annotated[Path, Option("--out", "Table to write: .csv, .parquet, .hdf5 (Picasso) or .smlm.", OUTPUT)]
+
+
+def group(molecules: MoleculeTable, out: NewTable, options: GroupOptions, overwrite: Overwrite = False) -> None:
+    """Make one row of each molecule that is seen in consecutive frames.
+
+    Positions are averaged with their uncertainties as weights, photons are summed. New columns: last_frame, detections,
+    frames_on.
+    """
+    from ds3d_tf.jobs.group import group
+
+    with console.bars("detections") as progress:
+        result = group(molecules, out, options, overwrite=overwrite, progress=progress)
+    show(result)
+
+
+def filter(molecules: MoleculeTable, out: NewTable, options: FilterOptions, overwrite: Overwrite = False) -> None:
+    """Keep the molecules that fulfil all rules.
+
+    A rule compares a column with numbers: 'uncertainty_z<40', 'photons>=1000', '100<z<900'. The command says how many
+    molecules each rule removed.
+    """
+    from ds3d_tf.jobs.filter import filter
+
+    show(filter(molecules, out, options, overwrite=overwrite))
 
 
 def render(
@@ -41,4 +65,4 @@ def render(
     show(result)
 
 
-COMMANDS = (render,)
+COMMANDS = (filter, group, render)

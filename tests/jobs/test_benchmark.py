@@ -50,7 +50,7 @@ def test_the_networks_work_is_counted():
 
 def test_mistakes(tmp_path):
     setup = load_setup("quickstart")
-    with pytest.raises(InputError, match="speed: no such part; expected simulate, loss, .*, render or all"):
+    with pytest.raises(InputError, match=r"speed: no such part; expected simulate, loss, .*, render or all"):
         benchmark(["speed"], setup, **SMALL)
     (tmp_path / "b.json").write_text("old")
     with pytest.raises(InputError, match="exists"):

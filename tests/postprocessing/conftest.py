@@ -50,3 +50,30 @@ def filaments() -> Callable[..., np.ndarray]:
         return points[inside]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scene_setup() -> Any:
+    """64×64 pixels of 110 nm, 4 µm deep."""
+    from ds3d_tf.setup import load_setup
+
+    return load_setup("demo1", ("volume.height_px=64", "volume.width_px=64", "volume.margin_px=4"))
+
+
+@pytest.fixture
+def seen(scene_setup: Any, make_molecules: Callable[..., Any]) -> Callable[..., Any]:
+    """A scene as a good localizer would see it: true positions with errors that are as large as stated."""
+
+    def make(scene: Any, seed: int = 0, faintest: float = 400.0, sigma_nm: float = 800.0) -> tuple[Any, np.ndarray]:
+        """Molecules, and the rows of the scene that they are; σ = ``sigma_nm`` / √photons, 1.5 times that in z."""
+        rng = np.random.default_rng(seed)
+        rows = np.flatnonzero(scene.photons > faintest)
+        sigma = sigma_nm / np.sqrt(scene.photons[rows, None]) * (1, 1, 1.5)
+        origin = 1000 * scene_setup.optics.pixel_um * 32.5 * np.array([1, 1, 0])
+        xyz = 1000 * scene.xyz_um[rows] + origin + rng.normal(size=(len(rows), 3)) * sigma
+        made = make_molecules(
+            scene.frame[rows], xyz, sigma, photons=scene.photons[rows], frame_count=len(scene.drift_um)
+        )
+        return made, rows
+
+    return make
