@@ -8,7 +8,7 @@ from typing import Annotated
 from ds3d_tf.cli.options import OUTPUT, Overwrite, show
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
-from ds3d_tf.options import FilterOptions, GroupOptions, RenderOptions
+from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, RenderOptions
 from ds3d_tf.options.shared import INPUT
 
 MoleculeTable = Annotated[
@@ -21,6 +21,18 @@ MoleculeTable = Annotated[
     ),
 ]
 NewTable = Annotated[Path, Option("--out", "Table to write: .csv, .parquet, .hdf5 (Picasso) or .smlm.", OUTPUT)]
+
+
+def drift(molecules: MoleculeTable, out: NewTable, options: DriftOptions, overwrite: Overwrite = False) -> None:
+    """Measure the drift of a recording from its molecules, and correct it.
+
+    Beside the corrected table OUT come its curve (OUT_drift.csv: frame, x, y, z in nm) and a figure (OUT_drift.png).
+    """
+    from ds3d_tf.jobs.drift import drift
+
+    with console.bars("steps") as progress:
+        result = drift(molecules, out, options, overwrite=overwrite, progress=progress)
+    show(result)
 
 
 def group(molecules: MoleculeTable, out: NewTable, options: GroupOptions, overwrite: Overwrite = False) -> None:
@@ -65,4 +77,4 @@ def render(
     show(result)
 
 
-COMMANDS = (filter, group, render)
+COMMANDS = (drift, filter, group, render)

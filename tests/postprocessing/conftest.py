@@ -67,13 +67,11 @@ def seen(scene_setup: Any, make_molecules: Callable[..., Any]) -> Callable[..., 
     def make(scene: Any, seed: int = 0, faintest: float = 400.0, sigma_nm: float = 800.0) -> tuple[Any, np.ndarray]:
         """Molecules, and the rows of the scene that they are; σ = ``sigma_nm`` / √photons, 1.5 times that in z."""
         rng = np.random.default_rng(seed)
-        rows = np.flatnonzero(scene.photons > faintest)
+        rows, count = np.flatnonzero(scene.photons > faintest), len(scene.drift_um)
         sigma = sigma_nm / np.sqrt(scene.photons[rows, None]) * (1, 1, 1.5)
         origin = 1000 * scene_setup.optics.pixel_um * 32.5 * np.array([1, 1, 0])
         xyz = 1000 * scene.xyz_um[rows] + origin + rng.normal(size=(len(rows), 3)) * sigma
-        made = make_molecules(
-            scene.frame[rows], xyz, sigma, photons=scene.photons[rows], frame_count=len(scene.drift_um)
-        )
+        made = make_molecules(scene.frame[rows], xyz, sigma, photons=scene.photons[rows], frame_count=count)
         return made, rows
 
     return make

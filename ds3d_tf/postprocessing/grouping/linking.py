@@ -21,6 +21,7 @@ def link(
     gap_frames: int,
     *,
     exact_groups: bool = False,
+    memory: float = np.inf,
     watch: Watch = lambda done: None,
 ) -> np.ndarray:
     """Return the group of each detection.
@@ -35,6 +36,7 @@ def link(
         radius: largest distance, in standard deviations.
         gap_frames: frames in which a molecule may be missing.
         exact_groups: whether a group's position counts as exact, so that the distance does not depend on its size.
+        memory: detections after which a group forgets where it was, for what moves slowly; inf: never.
         watch: told how many detections are done.
 
     Returns:
@@ -55,8 +57,9 @@ def link(
         sureness = np.full_like(weights, np.inf) if exact_groups else weights
         found, of = _pairs(here, here_weight, sums / np.maximum(weights, 1e-300), sureness, radius)
         group[start + found] = ids[of]
-        sums[of] += here_weight[found] * here[found]
-        weights[of] += here_weight[found]
+        keep = 1 - 1 / memory
+        sums[of] = keep * sums[of] + here_weight[found] * here[found]
+        weights[of] = keep * weights[of] + here_weight[found]
         last[of] = now
         new = np.flatnonzero(group[start:end] < 0)
         group[start + new] = count + np.arange(len(new))
