@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ds3d_tf.cli.options import OUTPUT, Overwrite, show
+from ds3d_tf.cli.options import OUTPUT, Folder, Overwrite, show
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
-from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, RenderOptions
+from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions
 from ds3d_tf.options.shared import INPUT
 
 MoleculeTable = Annotated[
@@ -77,4 +77,17 @@ def render(
     show(result)
 
 
-COMMANDS = (drift, filter, group, render)
+def quality(molecules: MoleculeTable, out: Folder, options: QualityOptions, overwrite: Overwrite = False) -> None:
+    """Measure the quality of a table of molecules.
+
+    Writes metrics.json, curves and figures into a folder: measured and stated uncertainties, NeNA, Fourier ring and
+    shell correlation, grid index, density, molecules a frame, photons, bleaching.
+    """
+    from ds3d_tf.jobs.quality import quality
+
+    with console.bars("steps") as progress:
+        result = quality(molecules, out, options, overwrite=overwrite, progress=progress)
+    show(result)
+
+
+COMMANDS = (drift, filter, group, render, quality)
