@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import SimulateOptions
 from ds3d_tf.setup import Setup
+
+if TYPE_CHECKING:
+    from ds3d_tf.simulation.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,27 @@ def simulate(
     from ds3d_tf.simulation.dataset import TRUTH, write_dataset
     from ds3d_tf.simulation.preview import save_preview
 
+    scene = None if options.scene is None else _scene(setup, options, seed)
     with output_folder(out, overwrite, "simulate") as folder:
         progress("simulating", 0, count)
         first = write_dataset(
-            folder, setup, count, seed, emitter_count, on_frames=lambda done: progress("simulating", done, count)
+            folder,
+            setup,
+            count,
+            seed,
+            emitter_count,
+            scene=scene,
+            on_frames=lambda done: progress("simulating", done, count),
         )
         save_preview(folder / "preview.png", setup, first)
         with open(folder / TRUTH, encoding="utf-8") as stream:
             emitters = sum(1 for _ in stream) - 1
     return SimulatedDataset(out, count, emitters, str(first.frames.dtype))
+
+
+def _scene(setup: Setup, options: SimulateOptions, seed: int) -> Scene:
+    from ds3d_tf.simulation.scene_frames import photophysics_of
+    from ds3d_tf.simulation.scenes import simulate_scene
+
+    how = photophysics_of(setup, options.emitter_count, options.on_frames, options.blinks, options.bleaching_frames)
+    return simulate_scene(str(options.scene), setup, options.count, seed, how, options.drift_nm)
