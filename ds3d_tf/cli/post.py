@@ -8,7 +8,7 @@ from typing import Annotated
 from ds3d_tf.cli.options import OUTPUT, Folder, Overwrite, show
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
-from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions
+from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions, ReportOptions
 from ds3d_tf.options.shared import INPUT
 
 MoleculeTable = Annotated[
@@ -90,4 +90,22 @@ def quality(molecules: MoleculeTable, out: Folder, options: QualityOptions, over
     show(result)
 
 
-COMMANDS = (drift, filter, group, render, quality)
+def report(
+    molecules: MoleculeTable,
+    out: Annotated[Path, Option("--out", "Page to write: .html.", OUTPUT)],
+    options: ReportOptions,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a report on a table of molecules as one HTML page.
+
+    Picture to move and zoom, molecules in space to turn, quality, how it was made; with --frames also frames with their
+    molecules. The page needs no network.
+    """
+    from ds3d_tf.jobs.report import report
+
+    with console.bars("steps") as progress:
+        result = report(molecules, out, options, overwrite=overwrite, progress=progress)
+    show(result)
+
+
+COMMANDS = (drift, filter, group, render, quality, report)

@@ -10,7 +10,15 @@ from ds3d_tf.options.calibrate import (
     RetrieveMaskOptions,
 )
 from ds3d_tf.options.learn import ImportWeightsOptions, LearnMaskOptions, SimulateOptions, TrainOptions, TuneOptions
-from ds3d_tf.options.post import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions
+from ds3d_tf.options.post import (
+    DriftOptions,
+    FilterOptions,
+    GroupOptions,
+    QualityOptions,
+    RenderOptions,
+    ReportOptions,
+    RunOptions,
+)
 from ds3d_tf.options.use import (
     BenchmarkOptions,
     EvaluateOptions,
@@ -39,7 +47,9 @@ __all__ = [
     "PrepareOptions",
     "QualityOptions",
     "RenderOptions",
+    "ReportOptions",
     "RetrieveMaskOptions",
+    "RunOptions",
     "ServeClientOptions",
     "ServeOptions",
     "SimulateOptions",

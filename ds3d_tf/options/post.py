@@ -1,4 +1,4 @@
-"""Options of the commands that make the picture: drift, group, filter, render, quality."""
+"""Options of the commands that make the picture: drift, group, filter, render, quality, report, run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ds3d_tf.common.options import Option, Options
 from ds3d_tf.options.shared import INPUT, Seed
 
 _RULES, _LINKS, _PICTURE, _COLOURS, _METHOD = "Rules", "Links", "Picture", "Colours", "Method"
+_CONTENT, _WATCH = "Content", "Watch"
 
 CameraPixel = Annotated[
     float | None,
@@ -161,3 +162,52 @@ class QualityOptions(Options):
     repeats: Annotated[int, Option("--repeats", "Number of random halvings.", _METHOD, least=1)] = 5
     seed: Seed = 0
     camera_pixel_nm: CameraPixel = None
+
+
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.report.report`."""
+
+    frames: Annotated[str | None, Option("--frames", "Recording, to show frames with their molecules.", _CONTENT)] = (
+        None
+    )
+    model: Annotated[
+        str | None,
+        Option("--model", "Model that localized it: its setup and card, and what frames have left over.", _CONTENT),
+    ] = None
+    detections: Annotated[
+        Path | None,
+        Option(
+            "--detections",
+            "Table before drift correction and grouping, for the frames; MOLECULES if omitted.",
+            _CONTENT,
+        ),
+    ] = None
+    drift: Annotated[Path | None, Option("--drift", "Drift curve to show (CSV of 'ds3d drift').", _CONTENT)] = None
+    title: Annotated[str, Option("--title", "Headline; the table's name if omitted.", _CONTENT)] = ""
+    pixel_nm: Annotated[
+        float | None,
+        Option("--pixel", "Pixel of the picture, nm; 10, or larger for large fields.", _PICTURE, "NM", least=0.1),
+    ] = None
+    seed: Seed = 0
+    camera_pixel_nm: CameraPixel = None
+
+
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """Options of :func:`ds3d_tf.jobs.run.run`."""
+
+    steps: Annotated[
+        Path | None,
+        Option("--steps", "YAML of steps and their options, such as {drift: {method: comet}, group: false}.", INPUT),
+    ] = None
+    watch: Annotated[
+        bool, Option("--watch", "Follow a recording while it is written; renew picture and report.", _WATCH)
+    ] = False
+    interval_s: Annotated[float, Option("--interval", "Seconds between two renewals.", _WATCH, "SECONDS", above=0)] = (
+        60.0
+    )
+    patience_s: Annotated[
+        float,
+        Option("--patience", "End when no frame has come for so long.", _WATCH, "SECONDS", above=0),
+    ] = 600.0

@@ -13,7 +13,7 @@ from ds3d_tf.common.errors import InputError, argument
 # A microtubule with its antibodies, and the spacing of labels along it.
 _TUBE_RADIUS_UM, _TUBE_LABEL_UM = 0.02, 0.012
 _TUBE_STEP_UM, _TUBE_BEND_RAD = 0.05, 0.035
-_TUBE_SPACING_UM = 1.1
+_TUBE_SPACING_UM = 0.75
 # Nup96 in the nuclear pore: 8 corners in two rings (Thevathasan et al., Nature Methods 2019).
 _PORE_DIAMETER_UM, _PORE_RINGS_UM, _PORE_LABELS, _PORE_SPACING_UM = 0.107, 0.05, 4, 0.28
 _SPIRAL_RADIUS_UM, _SPIRAL_PITCH_UM, _SPIRAL_LABEL_UM, _SPIRAL_SPACING_UM = 0.35, 0.9, 0.008, 1.6

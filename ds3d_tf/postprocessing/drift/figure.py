@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ds3d_tf.common.plotting import new_figure, save_figure
 from ds3d_tf.postprocessing.drift.curve import DriftCurve
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _COLOURS = ("#4477aa", "#cc6677", "#228833")
 
 
 def draw_drift(curve: DriftCurve, path: str | Path, *, has_z: bool) -> None:
-    """Draw displacement over frames, and y over x, as PNG; raises InputError if the file cannot be written."""
+    """Draw a curve as PNG; raises InputError if the file cannot be written."""
+    save_figure(drift_figure(curve, has_z=has_z), path)
+
+
+def drift_figure(curve: DriftCurve, *, has_z: bool) -> Figure:
+    """Return a figure of displacement over frames, and of y over x."""
     figure = new_figure((9, 3.6))
     over_time, in_plane = figure.subplots(1, 2, width_ratios=(1.7, 1))
     frame = np.arange(1, len(curve.xyz_nm) + 1)
@@ -30,4 +39,4 @@ def draw_drift(curve: DriftCurve, path: str | Path, *, has_z: bool) -> None:
     in_plane.invert_yaxis()
     in_plane.margins(0.15)
     in_plane.grid(alpha=0.3)
-    save_figure(figure, path)
+    return figure
