@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ds3d_tf.cli.options import OUTPUT, Folder, Overwrite, show
+from ds3d_tf.cli.options import OUTPUT, Folder, ModelName, Overwrite, show
 from ds3d_tf.common import console
 from ds3d_tf.common.options import Option
-from ds3d_tf.options import DriftOptions, FilterOptions, GroupOptions, QualityOptions, RenderOptions, ReportOptions
+from ds3d_tf.options import (
+    DriftOptions,
+    FilterOptions,
+    GroupOptions,
+    QualityOptions,
+    RenderOptions,
+    ReportOptions,
+    RunOptions,
+)
 from ds3d_tf.options.shared import INPUT
 
 MoleculeTable = Annotated[
@@ -108,4 +116,26 @@ def report(
     show(result)
 
 
-COMMANDS = (drift, filter, group, render, quality, report)
+def run(
+    frames: Annotated[
+        str,
+        Option("", "Recording: TIFF, folder of TIFFs, Zarr, NumPy (.npy), or a glob in quotes.", INPUT, "RECORDING"),
+    ],
+    model: ModelName,
+    out: Folder,
+    options: RunOptions,
+    overwrite: Overwrite = False,
+) -> None:
+    """Go from a recording to molecules, picture and report.
+
+    Localizes, corrects drift, filters, groups, measures quality, renders and reports. After an interruption, run the
+    same command again to resume; steps whose input and options have not changed are not done again.
+    """
+    from ds3d_tf.jobs.run import run
+
+    with console.bars("steps") as progress:
+        result = run(frames, model, out, options, overwrite=overwrite, progress=progress)
+    show(result)
+
+
+COMMANDS = (run, drift, filter, group, render, quality, report)

@@ -81,8 +81,10 @@ def report(
     progress("report", 1, _STEPS)
     quality = measure_quality(table, seed=options.seed)
     figures = [(name, "", figure) for name, figure in quality_figures(quality).items()]
-    if curve is not None:
-        figures.append(("drift", f"Drift, already taken away: {options.drift}", drift_figure(curve, has_z=table.has_z)))
+    if curve is not None and options.drift is not None:
+        figures.append(
+            ("drift", f"Drift, already taken away ({options.drift.name})", drift_figure(curve, has_z=table.has_z))
+        )
     progress("report", 2, _STEPS)
     views = picture_views(table, options.pixel_nm)
     progress("report", 3, _STEPS)
@@ -90,7 +92,7 @@ def report(
     text = make_page(
         PageContent(
             title=options.title or Path(molecules).stem,
-            lead=f"{molecules}" + (f", from {options.frames}" if options.frames else ""),
+            lead=Path(molecules).name + (f", from {options.frames}" if options.frames else ""),
             numbers=_numbers(quality.metrics),
             views=views,
             z_limits_nm=depth_limits(table, None) if table.has_z else None,
