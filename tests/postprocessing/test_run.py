@@ -73,9 +73,6 @@ def test_killed_twice(recording, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "run"
     formats, tiff = "ds3d_tf.localization.tables.formats", "ds3d_tf.postprocessing.pictures.tiff"
     for place in (f"{formats}.finish_table", f"{tiff}.write_tiff"):
-        "ds3d_tf.localization.tables.formats.finish_table",
-        "ds3d_tf.postprocessing.pictures.tiff.write_tiff",
-    ):
         with monkeypatch.context() as patch:
             patch.setattr(place, kill)
             with pytest.raises(Killed):
@@ -101,6 +98,7 @@ def test_a_changed_option_does_again_what_follows(recording, undisturbed, tmp_pa
         run(recording, MODEL, out)
 
 
+@pytest.mark.slow
 def test_a_recording_that_grows(recording, undisturbed, tmp_path):
     folder, frames = tmp_path / "frames", tifffile.imread(recording)
     folder.mkdir()
