@@ -83,7 +83,7 @@ def report(
     figures = [(name, "", figure) for name, figure in quality_figures(quality).items()]
     if curve is not None and options.drift is not None:
         figures.append(
-            ("drift", f"Drift, already taken away ({options.drift.name})", drift_figure(curve, has_z=table.has_z))
+            ("drift", f"Drift, already taken away ({Path(options.drift).name})", drift_figure(curve, has_z=table.has_z))
         )
     progress("report", 2, _STEPS)
     views = picture_views(table, options.pixel_nm)
