@@ -34,7 +34,7 @@ NewTable = Annotated[Path, Option("--out", "Table to write: .csv, .parquet, .hdf
 def drift(molecules: MoleculeTable, out: NewTable, options: DriftOptions, overwrite: Overwrite = False) -> None:
     """Measure the drift of a recording from its molecules, and correct it.
 
-    Beside the corrected table OUT come its curve (OUT_drift.csv: frame, x, y, z in nm) and a figure (OUT_drift.png).
+    Beside the corrected table OUT come its curve (OUT_drift.csv: frame, x, y, z in nm) and a plot (OUT_drift.png).
     """
     from ds3d_tf.jobs.drift import drift
 
@@ -88,7 +88,7 @@ def render(
 def quality(molecules: MoleculeTable, out: Folder, options: QualityOptions, overwrite: Overwrite = False) -> None:
     """Measure the quality of a table of molecules.
 
-    Writes metrics.json, curves and figures into a folder: measured and stated uncertainties, NeNA, Fourier ring and
+    Writes metrics.json, curves and plots into a folder: measured and stated uncertainties, NeNA, Fourier ring and
     shell correlation, grid index, density, molecules a frame, photons, bleaching.
     """
     from ds3d_tf.jobs.quality import quality

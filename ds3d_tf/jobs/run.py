@@ -22,8 +22,8 @@ STEP_TABLES = {"drift": "drifted.parquet", "filter": "filtered.parquet", "group"
 DRIFT_CURVE, DRIFT_FIGURE = "drifted_drift.csv", "drifted_drift.png"
 PICTURE, PICTURE_TIFF, QUALITY = "picture.png", "picture.tif", "quality"
 FILES = (
-    STATE_FILE, LOCALIZED, TABLE, FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, PICTURE,
-    PICTURE_TIFF, f"{QUALITY}/**", "localized.partial.csv", "localized.partial.json", "localized.log",
+    STATE_FILE, "localized.*", FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, PICTURE, PICTURE_TIFF,
+    f"{QUALITY}/**",
 )  # fmt: skip
 # Fewer frames or molecules say more about noise than about drift.
 FEWEST_FRAMES, FEWEST_MOLECULES = 200, 2000

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy.spatial import cKDTree
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.run import run
@@ -72,7 +73,7 @@ def test_killed_twice(recording, undisturbed, tmp_path, monkeypatch):
 
     out = tmp_path / "run"
     formats, tiff = "ds3d_tf.localization.tables.formats", "ds3d_tf.postprocessing.pictures.tiff"
-    for place in (f"{formats}.finish_table", f"{tiff}.write_tiff"):
+    for place in (f"{formats}.prepared_table", f"{tiff}.write_tiff"):
         with monkeypatch.context() as patch:
             patch.setattr(place, kill)
             with pytest.raises(Killed):
@@ -113,8 +114,11 @@ def test_a_recording_that_grows(recording, undisturbed, tmp_path):
     done = run(folder, MODEL, tmp_path / "run", watch=True, interval_s=0.5, patience_s=6)
     later.join()
     assert dict(done.steps)["localize"] == f"{len(frames)} frames"
-    expected = pd.read_csv(undisturbed.folder / "molecules.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(done.folder / "molecules.csv"), expected)
+    # The noise is that of the first frames, so the fit may differ a little.
+    nm = ["x [nm]", "y [nm]", "z [nm]"]
+    found, expected = (pd.read_csv(one.folder / "molecules.csv")[nm] for one in (done, undisturbed))
+    assert len(found) == pytest.approx(len(expected), rel=0.15)
+    assert np.mean(cKDTree(expected).query(found)[0] < 30) > 0.8
     assert not list(done.folder.glob("*.partial.*"))
     assert json.loads((done.folder / "run.json").read_text())["done"]["localize"]
 

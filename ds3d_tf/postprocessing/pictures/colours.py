@@ -33,7 +33,14 @@ def depth_map_linear() -> np.ndarray:
 
 
 def to_display(linear: np.ndarray) -> np.ndarray:
-    """Return linear light as sRGB: float ``[...]`` of the same shape, values 0 to 1."""
+    """Return linear light as sRGB values.
+
+    Args:
+        linear: float ``[...]`` of any shape, values 0 to 1.
+
+    Returns:
+        float32 of the same shape, values 0 to 1.
+    """
     low = np.asarray(linear).clip(0, 1)
     return np.asarray(np.where(low <= 0.0031308, 12.92 * low, 1.055 * low ** (1 / 2.4) - 0.055), np.float32)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,22 +30,23 @@ def follow(
     """Localize the frames of a growing recording; yields after every ``interval_s`` in which some came, and at the end.
 
     The newest frame is left until the recording has stopped growing, for it may not be whole. The end has come when
-    nothing was added for ``patience_s``. The table's rows are on the disk when it is yielded.
+    nothing was added for ``patience_s``. The table's rows are on the disk when it is yielded. Refinement takes the
+    noise that the frames show which are there at the beginning.
 
     Raises InputError for a model, option or output that cannot be used, or if no recording appears.
     """
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.recording.batches import Work, localized_here
-    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.recording.identity import open_table
     from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
+    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
 
     source = _first(frames, patience_s, min(interval_s, 1.0))
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(source.shape, frames)
     threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)
     batch_size = options.batch_size or localizer.batch_size(source.shape)
-    refiner, _ = make_refiner(options.refine, localizer.setup, localizer.mask_rad)
+    refiner, _ = make_refiner(options.refine, localizer.setup, localizer.mask_rad, RefineOptions(options.false_alarms))
     work = Work(
         str(localizer.path),
         frames,
@@ -58,15 +59,17 @@ def follow(
         refiner,
     )
     identity = {
-        "recording": str(Path(frames).expanduser().absolute()),
-        "first frame": zlib.crc32(source.first()[1].tobytes()),
         "model": localizer.fingerprint(),
         "threshold": threshold,
         "radius": radius_voxels,
-        "refined": refiner is not None,
+        "precision": options.precision,
+        "false alarms": options.false_alarms if refiner else None,
     }
     columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
-    table = GrowingTable(out, identity, columns=columns, overwrite=True)
+    table = open_table(out, identity, frames, source, columns=columns, overwrite=True, grown=True)
+    if refiner:
+        refiner, _ = with_the_noise_of(source, refiner, localizer.setup, localizer.mask_rad, progress)
+        work = replace(work, refine=refiner)
     shown, seen, last_growth = -1, table.next_frame, time.monotonic()
     while True:
         begin = time.monotonic()
@@ -80,7 +83,7 @@ def follow(
         if stop > table.next_frame:
             for part in localized_here(work, source, localizer, table.next_frame, stop):
                 if part.localizations is not None:
-                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged)
+                    table.append(part.localizations.to_dataframe(), part.next_frame, part.damaged, part.checksums)
                 progress("localizing", part.next_frame, None)
         if table.next_frame > max(shown, 0):
             table.commit()

@@ -55,15 +55,12 @@ function lit(context) {
 }
 
 // The picture: drag to move, wheel to zoom, double click to see all of it.
-async function picture() {
+function picture() {
   const canvas = document.getElementById("picture");
   if (!canvas) return;
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const images = {};
-  for (const view of Object.keys(data.views)) {
-    images[view] = document.getElementById("view-" + view);
-    await images[view].decode();
-  }
+  for (const view of Object.keys(data.views)) images[view] = document.getElementById("view-" + view);
   let view = "xy", scale = 1, zoom = 1, left = 0, top = 0;
   function whole() {
     const image = images[view];
@@ -186,5 +183,8 @@ function scatter() {
   document.body.dataset.scatter = lit(context);
 }
 
-scatter();
-picture().then(() => { document.body.dataset.ready = "yes"; });
+window.addEventListener("load", () => {
+  scatter();
+  picture();
+  document.body.dataset.ready = "yes";
+});
