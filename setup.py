@@ -22,6 +22,7 @@ setup(
         "ds3d_tf.setup": ["presets/*.yaml", "spaces/*.yaml"],
         "ds3d_tf.optics": ["designs/*.yaml"],
         "ds3d_tf.export": ["*.md"],
+        "ds3d_tf.postprocessing.report": ["page/*"],
         "ds3d_tf.exported_models": ["**/*"],
     },
 )

@@ -13,6 +13,7 @@ order of the data's path:
 - ``calibration``: from beads and raw recordings to a setup
 - ``training``: fit, callbacks, several devices, search for better settings
 - ``export``, ``serving``: models for other programs, and a server
+- ``postprocessing``: from molecules to the picture: drift, groups, rendering, quality, report
 - ``benchmark``: how fast the parts are
 - ``jobs``, ``options``, ``cli``: one job a command, its options, and the program ``ds3d``
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ds3d_tf.jobs.export import export
     from ds3d_tf.jobs.localize import localize
     from ds3d_tf.jobs.prepare import prepare
+    from ds3d_tf.jobs.render import render
     from ds3d_tf.jobs.retrieve_mask import retrieve_mask
     from ds3d_tf.jobs.simulate import simulate
     from ds3d_tf.jobs.train import train
@@ -57,6 +59,7 @@ _HOMES = {
     "open_frames": "localization.frames.source",
     "prepare": "jobs.prepare",
     "refine": "refinement.frames",
+    "render": "jobs.render",
     "retrieve_mask": "jobs.retrieve_mask",
     "simulate": "jobs.simulate",
     "train": "jobs.train",

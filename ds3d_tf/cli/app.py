@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ds3d_tf.cli import calibrate, learn, use
+from ds3d_tf.cli import calibrate, learn, post, use
 from ds3d_tf.cli.options import as_command, with_former_names
 from ds3d_tf.common import console
 
@@ -17,6 +17,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Calibrate": calibrate.COMMANDS,
     "Learn": learn.COMMANDS,
     "Use": use.COMMANDS,
+    "Picture": post.COMMANDS,
 }
 # Command → option's former name → its name.
 _FORMER_NAMES: dict[str, dict[str, str]] = {

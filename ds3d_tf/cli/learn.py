@@ -32,7 +32,8 @@ def simulate(
 ) -> None:
     """Simulate frames with known emitters.
 
-    Writes frames.tif, truth.csv, setup.yaml, mask.npy and preview.png into a folder.
+    Writes frames.tif, truth.csv, setup.yaml, mask.npy and preview.png into a folder. With --scene, molecules on a known
+    structure blink, bleach and drift; drift.csv, structure.csv and molecules.csv (without drift) are written, too.
     """
     from ds3d_tf.jobs.simulate import simulate
 

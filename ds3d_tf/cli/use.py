@@ -122,7 +122,8 @@ def serve_client(
 def benchmark(
     options: BenchmarkOptions,
     parts: Annotated[
-        tuple[str, ...], Option("", "simulate, loss, train, localize, peaks, or all; all if omitted.", metavar="PARTS")
+        tuple[str, ...],
+        Option("", "simulate, loss, train, localize, peaks, render, or all; all if omitted.", metavar="PARTS"),
     ] = (),
     setup: SetupName = "demo1",
     out: Annotated[Path | None, Option("--out", "JSON file to write.", OUTPUT)] = None,

@@ -17,7 +17,7 @@ from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import BenchmarkOptions, Sizes
 from ds3d_tf.setup import Setup
 
-PARTS = ("simulate", "loss", "train", "localize", "peaks")
+PARTS = ("simulate", "loss", "train", "localize", "peaks", "render")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def benchmark(
     """Time parts of the package.
 
     Args:
-        parts: of "simulate", "loss", "train", "localize" and "peaks"; "all" or nothing stands for all.
+        parts: of "simulate", "loss", "train", "localize", "peaks" and "render"; "all" or nothing stands for all.
         setup: optics, noise and depth voxels to simulate and localize with.
         options: see :class:`~ds3d_tf.options.BenchmarkOptions`; its fields may be given as keywords instead.
         out: JSON file to write.
@@ -69,6 +69,7 @@ def benchmark(
 
     Raises InputError for an unknown part, or a model, recording or output that cannot be used.
     """
+    from ds3d_tf.benchmark import pictures as benchmark_pictures
     from ds3d_tf.benchmark import sections as benchmark_sections
     from ds3d_tf.benchmark import train as benchmark_train
 
@@ -96,8 +97,10 @@ def benchmark(
             timings += benchmark_train.time_training(setup, sizes, yardsticks)
         elif part == "localize":
             timings += benchmark_sections.time_localization(setup, sizes, yardsticks, options)
-        else:
+        elif part == "peaks":
             timings += benchmark_sections.time_peaks(setup, sizes)
+        else:
+            timings += benchmark_pictures.time_rendering(sizes)
     progress("parts", len(chosen), len(chosen))
     settings = {"setup": setup.name, "depth_voxels": setup.volume.depth_voxels, **asdict(sizes)}
     result = Benchmark(describe_machine(), settings, yardsticks, timings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import SimulateOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.bounds import check_emitter_count
+
+if TYPE_CHECKING:
+    from ds3d_tf.simulation.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,17 @@ def simulate(
 
     shape = (setup.volume.height_px, setup.volume.width_px)
     real = [] if options.beside is None else _first_frames(options.beside, options, shape)
+    scene = None if options.scene is None else _scene(setup, options, seed)
     with output_folder(out, overwrite, "simulate") as folder:
         progress("simulating", 0, count)
         first = write_dataset(
-            folder, setup, count, seed, emitter_count, on_frames=lambda done: progress("simulating", done, count)
+            folder,
+            setup,
+            count,
+            seed,
+            emitter_count,
+            scene=scene,
+            on_frames=lambda done: progress("simulating", done, count),
         )
         save_preview(folder / "preview.png", setup, first, real)
         with open(folder / TRUTH, encoding="utf-8") as stream:
@@ -86,3 +97,11 @@ def _first_frames(recording: str, options: SimulateOptions, shape: tuple[int, in
         (max(whole - part, 0) // 2, min(whole, part)) for whole, part in zip(source.shape, shape, strict=True)
     )
     return [source.read(index)[top : top + height, left : left + width] for index in range(min(len(source), 3))]
+
+
+def _scene(setup: Setup, options: SimulateOptions, seed: int) -> Scene:
+    from ds3d_tf.simulation.scene_frames import photophysics_of
+    from ds3d_tf.simulation.scenes import simulate_scene
+
+    how = photophysics_of(setup, options.emitter_count, options.on_frames, options.blinks, options.bleaching_frames)
+    return simulate_scene(str(options.scene), setup, options.count, seed, how, options.drift_nm)

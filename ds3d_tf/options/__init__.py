@@ -10,6 +10,15 @@ from ds3d_tf.options.calibrate import (
     RetrieveMaskOptions,
 )
 from ds3d_tf.options.learn import ImportWeightsOptions, LearnMaskOptions, SimulateOptions, TrainOptions, TuneOptions
+from ds3d_tf.options.post import (
+    DriftOptions,
+    FilterOptions,
+    GroupOptions,
+    QualityOptions,
+    RenderOptions,
+    ReportOptions,
+    RunOptions,
+)
 from ds3d_tf.options.use import (
     BenchmarkOptions,
     EvaluateOptions,
@@ -25,15 +34,22 @@ __all__ = [
     "CrlbOptions",
     "DesignMaskOptions",
     "DesignOptions",
+    "DriftOptions",
     "EstimateNoiseOptions",
     "EvaluateOptions",
     "ExportOptions",
+    "FilterOptions",
     "FitOptions",
+    "GroupOptions",
     "ImportWeightsOptions",
     "LearnMaskOptions",
     "LocalizeOptions",
     "PrepareOptions",
+    "QualityOptions",
+    "RenderOptions",
+    "ReportOptions",
     "RetrieveMaskOptions",
+    "RunOptions",
     "ServeClientOptions",
     "ServeOptions",
     "SimulateOptions",

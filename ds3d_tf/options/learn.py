@@ -10,7 +10,7 @@ from ds3d_tf.common.options import Option, Options
 from ds3d_tf.options.shared import INPUT, SPEED, Channel, Deterministic, EmitterCount, Position, Resume, Seed
 
 DEFAULT_TRIALS = 20
-_SIMULATION, _SEARCH, _NETWORK = "Simulation", "Search", "Network"
+_SIMULATION, _SCENE, _SEARCH, _NETWORK = "Simulation", "Scene", "Search", "Network"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,26 @@ class SimulateOptions(Options):
     ] = None
     position: Position = None
     channel: Channel = None
+    scene: Annotated[
+        str | None,
+        Option(
+            "--scene",
+            "Blinking molecules on a structure: microtubules, pores, spirals, or a .csv file with x_um, y_um, z_um.",
+            _SCENE,
+            "SCENE",
+        ),
+    ] = None
+    drift_nm: Annotated[
+        tuple[float, float, float], Option("--drift", "Drift in x, y and z over the recording, nm.", _SCENE)
+    ] = (0.0, 0.0, 0.0)
+    on_frames: Annotated[float, Option("--on", "Mean time that a molecule is bright, frames.", _SCENE, above=0)] = 2.0
+    blinks: Annotated[
+        float, Option("--blinks", "Mean number of times that a molecule lights up before it bleaches.", _SCENE, above=0)
+    ] = 3.0
+    bleaching_frames: Annotated[
+        float | None,
+        Option("--bleaching", "Frames in which the light falls to 1/e, unless --blinks end before.", _SCENE, above=0),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -241,6 +241,9 @@ class Sizes(Options):
     ] = (297, 391)
     examples: Annotated[int, Option("--examples", "Training examples per repeat.", _SIZES, least=1, most=MANY)] = 256
     batch: Annotated[int, Option("--batch", "Frames per training step.", _SIZES, least=1, most=MAX_BATCH)] = 1
+    molecules: Annotated[
+        int, Option("--molecules", "Number of molecules in the picture.", _SIZES, least=1, most=MANY)
+    ] = 1_000_000
     repeats: Annotated[
         int, Option("--repeats", "Number of repeats; the median is reported.", _SIZES, least=1, most=MANY)
     ] = 5

@@ -19,6 +19,8 @@ from ds3d_tf.optics.masks import load_mask, read_mask
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
 from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.scene_frames import scene_groups, write_scene
+from ds3d_tf.simulation.scenes import Scene
 from ds3d_tf.simulation.shares import WHOLE, Share
 from ds3d_tf.simulation.stream import Renderer, SimulatedFrames, simulated_groups
 
@@ -59,6 +61,7 @@ def write_dataset(
     emitter_count: int | None = None,
     *,
     renderer: Renderer | None = None,
+    scene: Scene | None = None,
     on_frames: Callable[[int], None] = lambda done: None,
 ) -> SimulatedFrames:
     """Simulate frames into a folder: ``frames.tif``, ``truth.csv``, ``setup.yaml``, ``mask.npy``.
@@ -72,6 +75,7 @@ def write_dataset(
         seed: seed of the frames.
         emitter_count: fixed number of emitters a frame, instead of the setup's.
         renderer: as in :func:`ds3d_tf.simulation.stream.training_dataset`.
+        scene: what is in the frames, instead of the setup's random emitters; its files are written, too.
         on_frames: called with the number of frames written so far.
 
     Returns:
@@ -83,12 +87,16 @@ def write_dataset(
     mask_rad = load_mask(setup)
 
     def groups() -> Iterator[SimulatedFrames]:
+        if scene is not None:
+            return scene_groups(setup, scene, seed, renderer=renderer)
         return simulated_groups(setup, count, seed, emitter_count, renderer=renderer)
 
     first, truth = _write_in_some_type(folder / FRAMES, groups, setup, on_frames)
     truth.to_csv(folder / TRUTH, index=False, float_format=TRUTH_FORMAT, lineterminator="\n")
     changes = {"training_set.seed": seed, "training_set.folder": None}
     setup.with_mask(mask_rad, MASK).replace(changes).save(folder / SETUP)
+    if scene is not None:
+        write_scene(folder, setup, scene)
     return first
 
 

@@ -67,16 +67,31 @@ def frame_group(
     Returns:
         float32 ``[GROUP_FRAMES, H, W]``, raw counts, and the Emitters.
     """
-    shape = (setup.volume.height_px, setup.volume.width_px)
     emitters = group_emitters(setup, seed, split, emitter_count)
+    return frames_of(setup, renderer, emitters, seed), emitters
+
+
+def frames_of(setup: Setup, renderer: Renderer, emitters: Emitters, seed: tf.Tensor) -> tf.Tensor:
+    """Return the GROUP_FRAMES frames that show given emitters over background and noise.
+
+    Args:
+        setup: the ``Setup``.
+        renderer: as in :func:`frame_group`.
+        emitters: those of GROUP_FRAMES frames.
+        seed: int64 ``[2]``, no unit, of the group.
+
+    Returns:
+        float32 ``[GROUP_FRAMES, H, W]``, raw counts.
+    """
+    shape = (setup.volume.height_px, setup.volume.width_px)
     expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
     expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
     expected = tf.ensure_shape(expected, [GROUP_FRAMES, *shape])
     own_camera = load_camera(setup)
     if own_camera is not None:
-        return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4)), emitters
+        return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4))
     counts = poisson(expected, derived_seed(seed, 3))
-    return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
+    return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4))
 
 
 def group_emitters(setup: Setup, seed: tf.Tensor, split: str, emitter_count: int | None = None) -> Emitters:

@@ -93,7 +93,8 @@ def test_flags_are_declared_once_in_each_command() -> None:
 def test_shared_options_have_one_wording() -> None:
     """Except where they mean something of their own."""
     own = {"--out", "--seed", "--setup", "--model", "--frames", "--memory", "--z-positions", "--steps"}
-    own |= {"--count", "--skip", "--batch"}
+    own |= {"--count", "--skip", "--batch", "--repeats", "--method", "--from", "--radius", "--pixel"}
+    own |= {"--drift", "--patience"}
     wordings: dict[str, set[str]] = {}
     for function in FUNCTIONS.values():
         for one in parameters(function):
