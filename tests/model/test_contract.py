@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from ds3d_tf.model import LocalizationNet, OpticsDesignNet, VolumeJaccard, VolumeLoss
+from ds3d_tf.model import LocalizationNet, OpticsDesignNet, PixelNet, VolumeJaccard, VolumeLoss
 from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput
+from ds3d_tf.model.pixel_layers import ConvolutionNorm, EmitterMaps, ResidualBlock
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 GRID = VoxelGrid(pixel_um=0.11, z_min_um=0.0, z_max_um=2.0, depth_voxels=5)
@@ -20,6 +21,11 @@ LAYERS = {
     "VoxelOutput": (lambda dtype: VoxelOutput(5, 80.0, seed=1), (2, 9, 7, 3)),
     "LocalizationNet": (lambda dtype: LocalizationNet(5, filters=4, max_dilation=4, dtype=dtype), (2, 9, 7)),
     "OpticsDesignNet": (lambda dtype: OpticsDesignNet(5, filters=4, dtype=dtype), (2, 9, 7)),
+    "ConvolutionNorm": (lambda dtype: ConvolutionNorm(6, 2, stride=2, seed=1, dtype=dtype), (2, 8, 6, 3)),
+    "ResidualBlock": (lambda dtype: ResidualBlock(6, dilation=2, seed=1, dtype=dtype), (2, 9, 7, 3)),
+    "EmitterMaps": (lambda dtype: EmitterMaps((1.0, 1.0, 2.0, 0.5), seed=1), (2, 9, 7, 3)),
+    "PixelNet": (lambda dtype: PixelNet((4, 6, 8), seed=1, dtype=dtype), (2, 9, 7)),
+    "PixelNet of three frames": (lambda dtype: PixelNet((4, 6, 8), 3, seed=1, dtype=dtype), (2, 9, 7, 3)),
 }
 SCORES = {"VolumeLoss": VolumeLoss, "VolumeJaccard": VolumeJaccard}
 
@@ -73,7 +79,7 @@ def test_precision(kind, policy):
     make, shape = LAYERS[kind]
     layer = make(policy)
     result = layer(example(shape))
-    whole = kind in ("VoxelOutput", "LocalizationNet", "OpticsDesignNet")
+    whole = kind in ("VoxelOutput", "EmitterMaps", "LocalizationNet", "OpticsDesignNet") or "PixelNet" in kind
     assert keras.backend.standardize_dtype(result.dtype) == ("float32" if whole or policy == "float32" else "bfloat16")
     assert all(keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in layer.weights)
     full = LAYERS[kind][0]("float32")
