@@ -109,7 +109,7 @@ class PixelNet(keras.Model):
         return max(-first, last - (STRIDE - 1)) + STRIDE - 1
 
     def _route(self) -> list[tuple[str, int]]:
-        """Return what happens to a pixel's neighbourhood: steps of resolution, and reaches of blocks in their pixels."""
+        """Return what happens to a pixel's neighbourhood: steps of resolution, reaches of blocks in their pixels."""
         trunk = [("block", 2 * block.dilation) for block in self.trunk]
         return [
             *[("block", 1), ("block", 2), ("down", 2), ("block", 2), ("down", 2), *trunk],
@@ -146,12 +146,14 @@ class PixelNet(keras.Model):
         full, half, quarter = ((None, None, None, count) for count in self.filters)
         self.frame_norm.build((None, None, None, 1))
         self.stem.build((None, None, None, 1))
-        for layer in (self.full_encoder, self.to_half, self.last, self.maps):
+        for layer in (self.full_encoder, self.to_half, self.last):
             layer.build(full)
+        self.maps.build(full)
         for layer in (self.half_encoder, self.to_quarter, self.from_half):
             layer.build(half)
-        for layer in (*self.trunk, self.from_quarter):
-            layer.build(quarter)
+        for block in self.trunk:
+            block.build(quarter)
+        self.from_quarter.build(quarter)
         if self.fusion is not None:
             self.fusion.build((None, None, None, self.context_frames * self.filters[2]))
         self.half_decoder.build((None, None, None, 2 * self.filters[1]))

@@ -88,6 +88,7 @@ def _numbers(setup: Sections) -> list[str]:
             f"learning.peak_threshold: got {learning.peak_threshold:g}, must be below learning.scaling_factor "
             f"({learning.scaling_factor:g}), the network's largest output"
         )
+    problems += _network(setup)
     for field in ("training_count", "validation_count"):
         count = getattr(training, field)
         if count < learning.batch_size:
@@ -102,4 +103,30 @@ def _numbers(setup: Sections) -> list[str]:
     unknown = [index for index in setup.mask.zernike_rad if index < 1]
     if unknown:
         problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")
+    return problems
+
+
+def _network(setup: Sections) -> list[str]:
+    learning, volume = setup.learning, setup.volume
+    problems = []
+    if learning.network == "pixel":
+        if learning.scaling_factor != 1:
+            problems.append(
+                f"learning.scaling_factor: got {learning.scaling_factor:g}, must be 1 with learning.network=pixel, "
+                "whose confidence is a probability"
+            )
+        if setup.mask.learn:
+            problems.append("learning.network: got pixel, but a mask is learned with voxels only; set it to voxel")
+        if learning.crop_px is not None and learning.crop_px > min(volume.height_px, volume.width_px):
+            problems.append(
+                f"learning.crop_px: got {learning.crop_px}, larger than frames of {volume.height_px}×"
+                f"{volume.width_px}; set it to null for whole frames"
+            )
+        return problems
+    for field, default in (("context_frames", 1), ("crop_px", None)):
+        if getattr(learning, field) != default:
+            problems.append(
+                f"learning.{field}: got {getattr(learning, field)}, needs learning.network=pixel; the voxel "
+                "network sees single, whole frames"
+            )
     return problems

@@ -7,9 +7,17 @@ Lengths are in µm, lateral sizes in camera pixels where the name ends in ``_px`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.setup.section import (
@@ -23,6 +31,19 @@ from ds3d_tf.setup.section import (
     Range,
     Section,
 )
+
+# What the pixel network learns with, where a setup does not say it.
+PIXEL_DEFAULTS: dict[str, Any] = {
+    "filters": 32,
+    "scaling_factor": 1.0,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "warm_up": 0.05,
+    "weight_decay": 0.01,
+    "clip_norm": 20.0,
+    "peak_threshold": 0.6,
+}
 
 
 class MaskSection(Section):
@@ -184,23 +205,63 @@ class TrainingSetSection(Section):
 class LearningSection(Section):
     """11. Network, optimizer and how its output becomes localizations."""
 
-    max_dilation: Literal[4, 16] = Field(16, description="dilations 1, 1, 2, 4, 8, 16 or 1, 1, 2, 4, 1, 1")
-    filters: PositiveInt = Field(64, description="filters of the convolutions before the depth layers")
-    scaling_factor: PositiveFloat = Field(800.0, description="s: the network's output lies in [0, s]")
-    batch_size: PositiveInt = Field(4, description="frames a step")
+    network: Literal["voxel", "pixel"] = Field(
+        "voxel",
+        description="`voxel`: confidence of every voxel; `pixel`: one answer a camera pixel, trained in minutes",
+    )
+    max_dilation: Literal[4, 16] = Field(16, description="dilations 1, 1, 2, 4, 8, 16 or 1, 1, 2, 4, 1, 1, of `voxel`")
+    filters: PositiveInt = Field(
+        64, description="filters of the convolutions before the depth layers; of `pixel` (32) at full resolution"
+    )
+    context_frames: Literal[1, 3] = Field(
+        1, description="frames that the network sees at once, for `pixel`: one, or the ones before and after, too"
+    )
+    scaling_factor: PositiveFloat = Field(
+        800.0, description="s: the network's output lies in [0, s]; of `pixel`, whose output is a probability, 1"
+    )
+    batch_size: PositiveInt = Field(4, description="frames a step (`pixel`: 16)")
+    crop_px: PositiveInt | None = Field(
+        None, description="side of the random part of each frame that a step sees, pixels, for `pixel`; null: all of it"
+    )
     epochs: PositiveInt = Field(50, description="at most")
-    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam")
+    minutes: PositiveFloat | None = Field(
+        None, description="train for this long, the learning rate falling with the clock; null: all epochs"
+    )
+    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam (`pixel`: 1e-3)")
     schedule: Literal["plateau", "cosine"] = Field(
         "plateau",
         description="`plateau`: ×0.1 after 5 epochs without improvement, stop after 7; "
-        "`cosine`: falls to a hundredth over all epochs, for runs of known length",
+        "`cosine`: falls to a hundredth over the whole run, for runs of known length (`pixel`: cosine)",
+    )
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of a `cosine` run in which the learning rate rises from 0 (`pixel`: 0.05)"
+    )
+    weight_decay: NonNegativeFloat = Field(0.0, description="of AdamW; 0: Adam (`pixel`: 0.01)")
+    clip_norm: PositiveFloat | None = Field(
+        None, description="largest norm of a step's gradient; null: any (`pixel`: 20)"
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy of the convolutions"
     )
-    peak_threshold: NonNegativeFloat = Field(80.0, description="smallest confidence of a localization, in [0, s]")
-    peak_radius_voxels: PositiveInt = Field(4, description="a peak is the maximum of its (2r+1)³ neighbourhood")
-    keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest")
+    peak_threshold: NonNegativeFloat = Field(
+        80.0, description="smallest confidence of a localization, in [0, s] (`pixel`: 0.6)"
+    )
+    peak_radius_voxels: PositiveInt = Field(
+        4, description="a peak is the maximum of its (2r+1)³ neighbourhood; of `voxel`"
+    )
+    keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest; of `voxel`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_network(cls, values: Any) -> Any:
+        """Give `pixel` its own defaults; a probability has the scale 1, so those of `voxel` do not fit it."""
+        if not isinstance(values, Mapping) or values.get("network") != "pixel":
+            return values
+        own = {**PIXEL_DEFAULTS, **values}
+        scale, threshold = own["scaling_factor"], own["peak_threshold"]
+        if isinstance(scale, (int, float)) and isinstance(threshold, (int, float)) and scale > 1 <= threshold:
+            own |= {name: PIXEL_DEFAULTS[name] for name in ("scaling_factor", "peak_threshold")}
+        return own
 
 
 class ResumingSection(Section):
