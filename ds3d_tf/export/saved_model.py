@@ -17,6 +17,7 @@ from ds3d_tf.common.files import whole_folder
 from ds3d_tf.common.outputs import SAVED_MODEL_FILES, refuse_strangers
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
+from ds3d_tf.export.pixel_module import FoldedNetwork, pixel_module
 from ds3d_tf.export.warmup import write_warmup_request
 from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
 from ds3d_tf.localization.peaks.tiled_peaks import localize_in_tiles
@@ -28,6 +29,7 @@ from ds3d_tf.localization.peaks.tiles import (
     tile_overlap_px,
 )
 from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.model.pixel_net import PixelNet
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.camera_files import write_maps
 from ds3d_tf.simulation.normalization import normalize
@@ -45,7 +47,8 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
     ``mask.npy`` and ``network.json``; ``assets.extra/`` holds a request that servers run to warm up.
 
     Args:
-        model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
+        model: a ``PixelNet``, or what maps normalized frames float32 ``[B, H, W]`` to confidences float32
+            ``[B, 4H, 4W, D]``, no unit.
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
         folder: folder to write, whole or not at all; an existing SavedModel is replaced.
@@ -58,6 +61,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
     own_setup = setup.with_mask(mask_rad, MASK_FILE).with_camera_maps()
     receptive_radius_px = getattr(model, "receptive_radius_px", None)
     network = {
+        "network": "pixel" if isinstance(model, PixelNet) else "voxel",
         "reach_px": None if receptive_radius_px is None else int(receptive_radius_px),
         "precisions": _precisions(model),
         # For readers without YAML: what a table in nm needs.
@@ -69,7 +73,12 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         "network_json": json.dumps(network, indent=1) + "\n",
         "mask_base64": array_to_text(np.asarray(mask_rad, np.float64)),
     }
-    module = _module(model, setup, facts)
+    if isinstance(model, PixelNet):
+        pixel_network = FoldedNetwork(model)
+        texts = {**facts, "weights_sha256": _digest(pixel_network)}
+        module = pixel_module(model, setup, texts, pixel_network)
+    else:
+        module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
         tf.saved_model.save(
             module,
@@ -89,7 +98,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         np.save(assets / MASK_FILE, np.asarray(mask_rad, np.float64))
         write_maps(assets, own_setup.camera_maps)
         (assets / NETWORK_FACTS_FILE).write_text(facts["network_json"], encoding="utf-8")
-        write_warmup_request(temporary, setup, receptive_radius_px or 1)
+        write_warmup_request(temporary, setup, 1 if isinstance(model, PixelNet) else receptive_radius_px or 1)
 
 
 def _precisions(model: Any) -> list[str]:

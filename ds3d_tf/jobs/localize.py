@@ -108,7 +108,7 @@ def localize(
         **({"refined": True} if refiner else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-        columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
+        columns = COLUMNS + REFINED_COLUMNS if refiner else localizer.columns
         table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
         return _localize(work, source, localizer, table, out, figures, options.dask, progress)
 

@@ -21,6 +21,7 @@ from ds3d_tf.localization.peaks.tiles import (
     tile_overlap_px,
     tile_size,
 )
+from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -58,6 +59,24 @@ class Localizer:
         self.precision = self.engine.precision
         self.memory_gb = memory_gb
 
+    @property
+    def is_pixel_network(self) -> bool:
+        """Whether the model answers once a camera pixel, with uncertainties."""
+        return self.setup.learning.network == "pixel"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the table of its localizations."""
+        return COLUMNS + (MEASURED_COLUMNS if self.is_pixel_network else ())
+
+    def overlap_px(self, radius_voxels: int) -> int:
+        """Return the pixels around a tile that are computed with it, for peaks of a radius in voxels."""
+        if self.is_pixel_network:
+            from ds3d_tf.localization.peaks.pixel_peaks import overlap_of_maps_px
+
+            return overlap_of_maps_px(self.receptive_radius_px)
+        return tile_overlap_px(self.receptive_radius_px, radius_voxels)
+
     def fingerprint(self) -> str:
         """Return a checksum of the graph and the weights: equal for equal models only."""
         return self.engine.fingerprint()
@@ -89,7 +108,8 @@ class Localizer:
 
         Returns:
             for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm, x = y = 0 at the centre of pixel
-            (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor].
+            (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor]. A pixel network adds six
+            columns: photons and background (photoelectrons), σ of x, y and z (µm) and of the photons.
 
         Raises:
             InputError: the frames are smaller than the network's receptive radius.
@@ -101,8 +121,8 @@ class Localizer:
         if radius_voxels is not None and radius_voxels < 0:
             raise ValueError(f"radius_voxels: expected 0 or more, got {radius_voxels}")
         tile = self.tile_size((frames.shape[1], frames.shape[2]), len(frames), radius_voxels)
-        xyz_um, confidence, count = self.engine.localize(frames, threshold, radius_voxels, tile)
-        rows = np.concatenate([xyz_um, confidence[..., np.newaxis]], axis=-1)
+        xyz_um, confidence, count, *details = self.engine.localize(frames, threshold, radius_voxels, tile)
+        rows = np.concatenate([xyz_um, confidence[..., np.newaxis], *details], axis=-1)
         return [row[:number] for row, number in zip(rows, count, strict=True)]
 
     def tile_size(self, shape: tuple[int, int], batch: int = 1, radius_voxels: int | None = None) -> tuple[int, int]:
@@ -115,7 +135,7 @@ class Localizer:
         """
         if radius_voxels is None:
             radius_voxels = self.setup.learning.peak_radius_voxels
-        overlap_px = tile_overlap_px(self.receptive_radius_px, radius_voxels)
+        overlap_px = self.overlap_px(radius_voxels)
         pixels = pixels_within(self.memory_gb, self.setup, self.precision) // batch
         if self.engine.size_px is not None:
             if self.engine.size_px[0] * self.engine.size_px[1] > pixels * batch:
@@ -174,7 +194,8 @@ class Localizer:
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the tile of {size[0]}×{size[1]} "
                 f"that {self.path} was exported for; export it with a smaller one"
             )
-        if min(shape) < max(self.receptive_radius_px, 1):
+        # The pixel network learns frames of any size, and their borders with them.
+        if min(shape) < (1 if self.is_pixel_network else max(self.receptive_radius_px, 1)):
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than half the network's receptive field; "
                 f"each side needs at least {max(self.receptive_radius_px, 1)} pixels"

@@ -17,7 +17,8 @@ from ds3d_tf.setup.camera_files import load_camera
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.camera_counts import camera_counts
-from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
+from ds3d_tf.simulation.crops import random_crops
+from ds3d_tf.simulation.emitters import Emitters, light_labels, most_emitters, sample_counts, sample_emitters
 from ds3d_tf.simulation.normalization import normalize
 from ds3d_tf.simulation.random_numbers import poisson
 from ds3d_tf.simulation.seeds import derived_seed, split_seed
@@ -67,16 +68,37 @@ def frame_group(
     Returns:
         float32 ``[GROUP_FRAMES, H, W]``, raw counts, and the Emitters.
     """
-    shape = (setup.volume.height_px, setup.volume.width_px)
     emitters = group_emitters(setup, seed, split, emitter_count)
-    expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
-    expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
-    expected = tf.ensure_shape(expected, [GROUP_FRAMES, *shape])
+    light = group_background(setup, seed)
+    return recorded(setup, renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px) + light, seed), emitters
+
+
+def group_background(setup: Setup, seed: tf.Tensor) -> tf.Tensor:
+    """Return the expected background of a group of frames: float32 ``[GROUP_FRAMES, H, W]`` or ``[1, 1, 1]``, photons.
+
+    Args:
+        setup: the ``Setup``.
+        seed: int64 ``[2]``, no unit, of the group.
+    """
+    shape = (setup.volume.height_px, setup.volume.width_px)
+    return background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
+
+
+def recorded(setup: Setup, expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return the raw counts float32 ``[F, H, W]`` that the setup's camera makes of expected photons.
+
+    Args:
+        setup: the ``Setup``.
+        expected: float32 ``[F, H, W]``, photons; F frames.
+        seed: int64 ``[2]``, no unit, of the frames.
+    """
+    frames = expected.shape[0] or GROUP_FRAMES
+    expected = tf.ensure_shape(expected, [frames, setup.volume.height_px, setup.volume.width_px])
     own_camera = load_camera(setup)
     if own_camera is not None:
-        return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4)), emitters
+        return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4))
     counts = poisson(expected, derived_seed(seed, 3))
-    return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4)), emitters
+    return camera.read_noise(setup.read_noise, setup.background, counts, derived_seed(seed, 4))
 
 
 def group_emitters(setup: Setup, seed: tf.Tensor, split: str, emitter_count: int | None = None) -> Emitters:
@@ -129,7 +151,8 @@ def training_dataset(
 
     Returns:
         tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
-        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold).
+        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold). For the pixel network
+        emitters are ``[B, E, 6]``, with photons and background (photoelectrons), and training frames are cropped.
 
     Raises InputError if the mask cannot be loaded.
     """
@@ -137,7 +160,14 @@ def training_dataset(
 
     def examples(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         frames, emitters = frame_group(setup, renderer, seed, split)
-        return normalize(frames, setup.normalization), emitters.with_weights()
+        frames = normalize(frames, setup.normalization)
+        if setup.learning.network == "voxel":
+            return frames, emitters.with_weights()
+        labels = light_labels(setup, emitters, group_background(setup, seed))
+        side = setup.learning.crop_px
+        if side is None or split != "training":
+            return frames, labels
+        return random_crops(frames, labels, side, setup.optics.pixel_um, derived_seed(seed, 5))
 
     return grouped_stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls, share)
 

@@ -18,6 +18,8 @@ MAX_FRAMES_A_STEP = 64
 BYTES_OF_THE_PROCESS = 1.1e9
 # Number of images, with one channel per depth voxel and at voxel resolution, that the network holds at a time.
 _LIVE_IMAGES = 3
+# Number of images at camera resolution, with one channel per filter, that the pixel network holds at a time.
+_PIXEL_NETWORK_IMAGES = 12
 
 
 def frames_a_step(shape: tuple[int, int]) -> int:
@@ -29,6 +31,8 @@ def bytes_per_pixel(setup: Setup, precision: str = "float32") -> int:
     """Return the memory, bytes, that a model of ``setup`` takes for each pixel localized at a time."""
     from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
+    if setup.learning.network == "pixel":
+        return _PIXEL_NETWORK_IMAGES * setup.learning.filters * 4
     channels = max(setup.volume.depth_voxels, setup.learning.filters)
     return _LIVE_IMAGES * VOXELS_PER_PIXEL**2 * channels * (2 if precision == "bfloat16" else 4)
 

@@ -14,7 +14,7 @@ import yaml
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
-from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, columns_of, write_table
+from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, columns_of, write_table
 from ds3d_tf.setup import Setup
 
 _ROWS_AT_A_TIME = 200_000
@@ -102,7 +102,7 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
     """Return rows as Picasso's ``locs``.
 
     Picasso counts frames from 0 and x, y in camera pixels from the centre of the first pixel (its fits use whole
-    numbers for pixel centres), half a pixel from the table's origin; z is in nm. The network gives a confidence but
+    numbers for pixel centres), half a pixel from the table's origin; z is in nm. A voxel network gives a confidence but
     no photon number and no precision: the confidence stands for ``photons`` and ``net_gradient``, the size of a
     voxel for the precisions, the middle of the setup's blur for ``sx`` and ``sy``.
 
@@ -121,9 +121,9 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
     locs["y"] = rows["y [nm]"] / pixel_nm - 0.5
     locs["z"] = rows["z [nm]"]
     locs["net_gradient"] = rows["intensity [au]"].fillna(0)
-    if REFINED_COLUMNS[0] in rows:
+    if MEASURED_COLUMNS[0] in rows:
         locs["photons"], locs["bg"] = rows["intensity [photon]"], rows["offset [photon]"]
-        locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm
+        locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm if "sigma [nm]" in rows else blur_px
         locs["lpx"], locs["lpy"] = rows["uncertainty_x [nm]"] / pixel_nm, rows["uncertainty_y [nm]"] / pixel_nm
         locs["lpz"] = rows["uncertainty_z [nm]"]
         return locs
