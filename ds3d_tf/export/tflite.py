@@ -12,7 +12,9 @@ from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
 from ds3d_tf.localization.engines.network_file import NetworkFile
+from ds3d_tf.localization.peaks.pixel_peaks import overlap_of_maps_px
 from ds3d_tf.localization.peaks.tiles import tile_overlap_px
+from ds3d_tf.model.pixel_net import STRIDE
 from ds3d_tf.setup import Setup
 
 WEIGHTS = ("float32", "float16", "int8")
@@ -45,7 +47,14 @@ def export_tflite(
     frame_px = (setup.volume.height_px, setup.volume.width_px)
     tile_px = tile_px or frame_px
     network = portable_network(model, setup)
-    least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
+    if setup.learning.network == "pixel":
+        least = 2 * overlap_of_maps_px(model.receptive_radius_px) + STRIDE
+        if tile_px != frame_px and any(side % STRIDE for side in tile_px):
+            raise InputError(
+                f"{argument('tile_px')} {tile_px[0]} {tile_px[1]}: tiles of pixel networks are multiples of {STRIDE}"
+            )
+    else:
+        least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
     # A tile of the setup's frame size is always allowed: a frame of that size needs only one tile.
     if min(tile_px) < least and tile_px != frame_px:
         raise InputError(

@@ -73,7 +73,7 @@ def serve_client(
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
     from ds3d_tf.localization.tables.growing import GrowingTable
-    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import make_refiner
     from ds3d_tf.serving.client.remote_model import RemoteModel
 
@@ -99,7 +99,8 @@ def serve_client(
             **({"refined": True} if refiner else {}),
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-            columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
+            measured = MEASURED_COLUMNS if remote.setup.learning.network == "pixel" else ()
+            columns = COLUMNS + (REFINED_COLUMNS if refiner else measured)
             table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
             work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
             finished = work.finished(source, table.next_frame)

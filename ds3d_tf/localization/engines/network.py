@@ -68,7 +68,7 @@ class NetworkEngine:
 
     def localize(
         self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, ...]:
         """Return the emitters in each frame.
 
         Args:
@@ -194,6 +194,15 @@ def _local_maxima(depth_voxels: int) -> Callable[..., Any]:
     )
 
 
+def engine_class(setup: Setup) -> type[NetworkEngine]:
+    """Return the class of engine for the kind of network that a ``Setup`` asks for."""
+    if setup.learning.network == "voxel":
+        return NetworkEngine
+    from ds3d_tf.localization.engines.pixel_network import PixelNetworkEngine
+
+    return PixelNetworkEngine
+
+
 def open_network_engine(path: str | Path, precision: str = "float32") -> NetworkEngine:
     """Return the engine of a network's file and its description.
 
@@ -205,7 +214,7 @@ def open_network_engine(path: str | Path, precision: str = "float32") -> Network
             f"{argument('precision')} {precision}: {path} is evaluated in {' and '.join(precisions(file))} only; "
             "leave the option out, or use the SavedModel"
         )
-    return NetworkEngine(
+    return engine_class(file.setup)(
         open_network(file, precision),
         file.setup,
         file.mask_rad,

@@ -18,6 +18,11 @@ from ds3d_tf import __version__
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
 
+# What the ten maps of a pixel network hold.
+MAPS = (
+    "probability, x and y (pixels from the pixel's centre), z (-1 to 1 over the depth range), photons (share of the "
+    "largest), their four standard deviations, background (share of the largest)"
+)
 FORMATS = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
 
 
@@ -78,7 +83,9 @@ class NetworkFile:
             "weights": self.weights,
             "inputs": inputs,
             "output": f"float32 [{batch}, 4 × rows, 4 × columns, {volume.depth_voxels}] (row, column, depth voxel), "
-            f"confidence in [0, {learning.scaling_factor:g}]",
+            f"confidence in [0, {learning.scaling_factor:g}]"
+            if learning.network == "voxel"
+            else f"float32 [{batch}, {height}, {width}, 10] (row, column, map): {MAPS}",
             "reach_px": self.receptive_radius_px,
             "tile_px": self.tile_px,
             "agreement": dict(self.agreement),

@@ -51,7 +51,8 @@ def emitters_of_maps(
         found = tf.boolean_mask(found, inside)
     around = tf.stack([_at(probability, found, down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)], axis=1)
     own = around[:, 4]
-    summed = tf.minimum(own + around[:, 1] + around[:, 3] + around[:, 5] + around[:, 7], 1.0)
+    cross = tf.maximum(tf.gather(around, [1, 3, 5, 7], axis=1), 0.0)
+    summed = tf.minimum(own + tf.reduce_sum(cross, axis=1), 1.0)
     # Of equal neighbours the first in raster order is the highest.
     highest = tf.reduce_all(own[:, None] > around[:, :4], axis=1) & tf.reduce_all(own[:, None] >= around[:, 5:], axis=1)
     kept = tf.where((highest | (own > SURE)) & (summed > threshold))[:, 0]
