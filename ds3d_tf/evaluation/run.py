@@ -105,8 +105,10 @@ def evaluate(
     tables: list[Localizations] = []
     stride = max(total // EXAMPLE_FRAMES, 1)
     progress("evaluating", 0, total)
-    for stack, some_truths in _batches(examples, localizer, options.batch_size):
-        some_found = localizer.rows(stack, threshold, radius_voxels)
+    batches = _batches(examples, localizer, options.batch_size)
+    for seen, context, some_truths in _with_context(batches, localizer):
+        some_found = localizer.rows(seen, threshold, radius_voxels, context)
+        stack = seen[context[0] : len(seen) - context[1]]
         shape = (stack.shape[1], stack.shape[2])
         table = Localizations.from_rows(some_found, shape, setup)
         if options.refine:
@@ -185,6 +187,17 @@ def _batches(
             frames, truths = [], []
     if frames:
         yield np.stack(frames), truths
+
+
+def _with_context(
+    batches: Iterator[tuple[np.ndarray, list[FrameTruth]]], localizer: Localizer
+) -> Iterator[tuple[np.ndarray, tuple[int, int], list[FrameTruth]]]:
+    """Yield batches with the frames beside them, for networks that see several frames at once."""
+    from ds3d_tf.localization.neighbours import with_neighbours
+
+    if localizer.context_frames > 1:
+        return with_neighbours(batches)
+    return ((frames, (0, 0), truths) for frames, truths in batches)
 
 
 def _write(

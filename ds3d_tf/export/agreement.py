@@ -11,6 +11,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.evaluation.matching import match
+from ds3d_tf.export.pixel_module import with_mirrored_ends
 from ds3d_tf.localization.engines.network import engine_class
 from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.setup import Setup
@@ -85,8 +86,16 @@ def keras_localizer(
     import tensorflow as tf
 
     section = setup.normalization
+    context = setup.learning.context_frames
+
+    def prediction(frames: tf.Tensor) -> tf.Tensor:
+        if context > 1:
+            longer = with_mirrored_ends(frames, context)
+            frames = tf.stack([longer[:-2], longer[1:-1], longer[2:]], axis=-1)
+        return model(frames, training=False)
+
     call = tf.function(
-        lambda frames: model(frames, training=False),
+        prediction,
         input_signature=[tf.TensorSpec([None, None, None], tf.float32)],
         autograph=False,
     )

@@ -65,6 +65,11 @@ class Localizer:
         return self.setup.learning.network == "pixel"
 
     @property
+    def context_frames(self) -> int:
+        """Frames that the network sees at once."""
+        return self.setup.learning.context_frames
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the table of its localizations."""
         return COLUMNS + (MEASURED_COLUMNS if self.is_pixel_network else ())
@@ -98,13 +103,23 @@ class Localizer:
         rows = self.rows(frames, threshold, radius_voxels)
         return Localizations.from_rows(rows, (np.shape(frames)[1], np.shape(frames)[2]), self.setup)
 
-    def rows(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> list[np.ndarray]:
+    def rows(
+        self,
+        frames: Any,
+        threshold: float | None = None,
+        radius_voxels: int | None = None,
+        context: tuple[int, int] = (0, 0),
+    ) -> list[np.ndarray]:
         """Return the emitters of each frame as a separate array.
+
+        A network that sees three frames at once takes them as frames that follow one another; at either end, the one
+        next to it stands for its missing neighbour.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
             threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's default.
             radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's default.
+            context: how many frames (0 or 1) at the beginning and at the end are only neighbours of the others.
 
         Returns:
             for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm, x = y = 0 at the centre of pixel
@@ -121,7 +136,9 @@ class Localizer:
         if radius_voxels is not None and radius_voxels < 0:
             raise ValueError(f"radius_voxels: expected 0 or more, got {radius_voxels}")
         tile = self.tile_size((frames.shape[1], frames.shape[2]), len(frames), radius_voxels)
-        xyz_um, confidence, count, *details = self.engine.localize(frames, threshold, radius_voxels, tile)
+        engine: Any = self.engine
+        given = {"context": context} if any(context) else {}
+        xyz_um, confidence, count, *details = engine.localize(frames, threshold, radius_voxels, tile, **given)
         rows = np.concatenate([xyz_um, confidence[..., np.newaxis], *details], axis=-1)
         return [row[:number] for row, number in zip(rows, count, strict=True)]
 

@@ -88,6 +88,11 @@ def _numbers(setup: Sections) -> list[str]:
             f"learning.peak_threshold: got {learning.peak_threshold:g}, must be below learning.scaling_factor "
             f"({learning.scaling_factor:g}), the network's largest output"
         )
+    if emitters.photophysics == "blinking" and emitters.on_time_frames is None:
+        problems.append(
+            "emitters.on_time_frames: needed with emitters.photophysics=blinking; the mean time that a molecule is on, "
+            "in frames, such as 2"
+        )
     problems += _network(setup)
     for field in ("training_count", "validation_count"):
         count = getattr(training, field)
@@ -114,6 +119,16 @@ def _network(setup: Sections) -> list[str]:
             problems.append(
                 f"learning.scaling_factor: got {learning.scaling_factor:g}, must be 1 with learning.network=pixel, "
                 "whose confidence is a probability"
+            )
+        if learning.context_frames > 1 and setup.emitters.photophysics == "none":
+            problems.append(
+                f"learning.context_frames: got {learning.context_frames}, needs emitters.photophysics=blinking; frames "
+                "tell of one another only where molecules stay on"
+            )
+        if learning.context_frames > 1 and setup.training_set.folder is not None:
+            problems.append(
+                "training_set.folder: frames of a data set have no neighbours; set it to null, or "
+                "learning.context_frames to 1"
             )
         if setup.mask.learn:
             problems.append("learning.network: got pixel, but a mask is learned with voxels only; set it to voxel")

@@ -135,6 +135,16 @@ class EmittersSection(Section):
     count_range: tuple[NonNegativeInt, PositiveInt] = Field(
         (1, 35), description="uniform in [low, high); validation frames have high // 2"
     )
+    photophysics: Literal["none", "blinking"] = Field(
+        "none", description="`blinking`: molecules are on for a while, and shine into the frames of that time"
+    )
+    on_time_frames: PositiveFloat | None = Field(
+        None, description="mean of the exponential on-time, frames, for `blinking`"
+    )
+    on_times: Annotated[int, Field(ge=1, le=8)] = Field(1, description="times that a molecule is on, for `blinking`")
+    off_time_frames: PositiveFloat = Field(
+        5.0, description="mean of the exponential pause between two on-times, frames"
+    )
 
 
 class SignalSection(Section):

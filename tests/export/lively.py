@@ -84,13 +84,13 @@ def lively_pixel_network(kind: str, context_frames: int = 1) -> tuple[Any, Any]:
         elif name in ("beta", "moving_mean", "bias"):
             weight.assign(rng.normal(0, 0.2, weight.shape))
     last = network.maps.convolution
-    kernel, bias = rng.normal(0, 0.5, last.kernel.shape), last.bias.numpy()
-    kernel[..., 0] *= 0.01
+    kernel, bias = rng.normal(0, 0.1, last.kernel.shape), last.bias.numpy()
+    kernel[..., 0] *= 0.05
     last.kernel.assign(kernel)
     inputs = normalized(frames(), kind)
     probability = network(np.repeat(inputs[..., None], context_frames, -1)).numpy()[..., 0].astype(np.float64)
-    high, low = np.quantile(np.log(probability / (1 - probability)), [0.99, 0.9])
-    # One pixel in a hundred is above 0.9, one in ten above 0.1.
+    high, low = np.quantile(np.log(probability / (1 - probability)), [0.97, 0.8])
+    # Three pixels in a hundred are above 0.9, one in five above 0.1.
     slope = 4.4 / (high - low)
     kernel[..., 0] *= slope
     bias[0] = (bias[0] - 6 - low) * slope - 2.2 + 6

@@ -72,7 +72,12 @@ class SavedModelEngine:
         return digest.hexdigest()
 
     def localize(
-        self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
+        self,
+        frames: Any,
+        threshold: float | None,
+        radius_voxels: int | None,
+        tile: tuple[int, int],
+        context: tuple[int, int] = (0, 0),
     ) -> tuple[np.ndarray, ...]:
         """Return the emitters in each frame.
 
@@ -81,6 +86,7 @@ class SavedModelEngine:
             threshold: smallest confidence, exclusive; None: the model's default.
             radius_voxels: radius of a peak, voxels; None: the model's default.
             tile: rows and columns, pixels, that are localized at a time; 0 for all.
+            context: how many frames (0 or 1) at the beginning and at the end are only neighbours of the others.
 
         Returns:
             positions float32 ``[B, K, 3]`` (x, y, z), µm; confidence float32 ``[B, K]``; count int32 ``[B]``; of a
@@ -98,7 +104,7 @@ class SavedModelEngine:
             options["tile"] = tf.constant(tile, tf.int32)
             options["bfloat16"] = tf.constant(self.precision == "bfloat16")
         if self.setup.learning.network == "pixel":
-            options["context"] = tf.constant([0, 0], tf.int32)
+            options["context"] = tf.constant(context, tf.int32)
         result = self._model.signatures["in_tiles" if self.has_tiles else "with_options"](frames=frames, **options)
         found = tuple(result[name].numpy() for name in ("xyz_um", "confidence", "count"))
         return found if self.setup.learning.network == "voxel" else (*found, details_of_names(result))
