@@ -79,6 +79,7 @@ def evaluate(
         raise InputError(f"{argument(present)} also needs {argument(missing)}: frames and the table of their emitters")
 
     from ds3d_tf.evaluation.comparison import compare
+    from ds3d_tf.evaluation.efficiency import ChallengeRules, challenge_metrics, grid_index
     from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.evaluation.plots import plot_refinement
     from ds3d_tf.evaluation.refined import bounds_nm, refined_metrics
@@ -138,6 +139,14 @@ def evaluate(
         "radius_voxels": radius_voxels,
         "label_threshold_photons": label_threshold,
         "refined": options.refine,
+        **challenge_metrics(
+            [one.targets_um for one in truths],
+            [one[:, :3] for one in found],
+            tables[0].frame_shape,
+            setup.optics.pixel_um,
+            ChallengeRules(*options.challenge),
+        ),
+        "grid_index": grid_index(np.concatenate([one[:, :3] for one in found]), setup.optics.pixel_um),
         **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
     bound = None
