@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import silent_unless_it_fails
@@ -79,4 +80,6 @@ def _converter(network: Any, tile_px: tuple[int, int]) -> Any:
     if len(network.inputs) == 2:
         specs.append(tf.TensorSpec([1, 2], tf.float32, name="range"))
     function = tf.function(lambda *inputs: network(list(inputs), training=False), input_signature=specs)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], network)
+    # Weights become constants: TFLite would not initialize those that are variables of Keras.
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen])

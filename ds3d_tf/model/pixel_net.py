@@ -195,7 +195,7 @@ class PixelNet(keras.Model):
         Returns:
             features without unit at full, half and quarter resolution of the padded frames, ``[B, h, w, filters]``.
         """
-        images = ops.cast(padded(self.frame_norm(frames, training=training)), self.compute_dtype)
+        images = ops.cast(self.frame_norm(padded(frames), training=training), self.compute_dtype)
         full = self.full_encoder(ops.silu(self.stem(images, training=training)), training=training)
         half = self.half_encoder(ops.silu(self.to_half(full, training=training)), training=training)
         return full, half, ops.silu(self.to_quarter(half, training=training))

@@ -268,9 +268,9 @@ class LearningSection(Section):
         if not isinstance(values, Mapping) or values.get("network") != "pixel":
             return values
         own = {**PIXEL_DEFAULTS, **values}
-        scale, threshold = own["scaling_factor"], own["peak_threshold"]
-        if isinstance(scale, (int, float)) and isinstance(threshold, (int, float)) and scale > 1 <= threshold:
-            own |= {name: PIXEL_DEFAULTS[name] for name in ("scaling_factor", "peak_threshold")}
+        for name in ("scaling_factor", "peak_threshold"):
+            if isinstance(own[name], (int, float)) and own[name] > 1:
+                own[name] = PIXEL_DEFAULTS[name]
         return own
 
 

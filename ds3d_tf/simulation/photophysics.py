@@ -28,8 +28,9 @@ def sample_triple(setup: Setup, counts: tf.Tensor, most: int, seed: tf.Tensor) -
 
     Molecules start uniformly in time and are on for exponentially distributed times. Of a molecule that is on in the
     middle frame, the on-time has the density of all on-times weighted by the number of starts that reach the frame,
-    T + 1 (frames); a molecule with two on-times in the frame is drawn twice as often as it should be. Of every n molecules of a frame, n / (mean on-time + 1) end in it, and as many begin in it. Photons
-    of the setup are those of a frame in which the molecule is on throughout.
+    T + 1 (frames); a molecule with two on-times in the frame is drawn twice as often as it should be. Of every n
+    molecules of a frame, n / (mean on-time + 1) end in it, and as many begin in it. Photons of the setup are those of a
+    frame in which the molecule is on throughout.
 
     Args:
         setup: the ``Setup``; its ``emitters.photophysics`` is `blinking`.
