@@ -8,7 +8,6 @@ import numpy as np
 
 from ds3d_tf.common.plotting import frame_extent_um, new_figure, save_figure
 from ds3d_tf.setup import Setup
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 
 def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, setup: Setup) -> None:
@@ -25,7 +24,7 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     if setup.learning.network == "pixel":
         volume, per_pixel = _volume_of_maps(volume, setup), 1
     else:
-        per_pixel = VOXELS_PER_PIXEL
+        per_pixel = setup.volume.lateral_voxels
     height, width = volume.shape[0] // per_pixel, volume.shape[1] // per_pixel
     left, right, bottom, top = frame_extent_um((height, width), setup.optics.pixel_um)
     low, high = setup.volume.z_min_um, setup.volume.z_max_um

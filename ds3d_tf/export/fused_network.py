@@ -41,7 +41,7 @@ class FusedNetwork(tf.Module):
             shift = shift + own_shift if len(self.features) > 1 else own_shift
 
         self.upsampling: list[tuple[tf.Variable, tf.Variable, tf.Variable]] = []
-        sign = np.ones(len(shift))
+        sign, last_shift = np.ones(len(shift)), shift
         for block in model.upsampling:
             kernel, bias = _weights(block.convolution)
             if self.upsampling:
@@ -56,7 +56,12 @@ class FusedNetwork(tf.Module):
         shift = np.zeros(0)
         for block in model.depth:
             kernel, bias = _weights(block.convolution)
-            kernel = _with_ones_channel(kernel, shift) if self.depth else kernel * sign[:, np.newaxis]
+            if self.depth:
+                kernel = _with_ones_channel(kernel, shift)
+            elif self.upsampling:
+                kernel = kernel * sign[:, np.newaxis]
+            else:
+                kernel = _with_ones_channel(kernel, last_shift)
             scale, own_shift = _norm(block.norm)
             # The first block makes the channel of ones, the others leave it as it is.
             kernel = np.pad(kernel, [(0, 0)] * 3 + [(0, 1)])

@@ -33,7 +33,7 @@ from ds3d_tf.model.pixel_net import PixelNet
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.camera_files import write_maps
 from ds3d_tf.simulation.normalization import normalize
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
+from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 # For a network whose receptive field is not known: every tile sees the whole frame.
 _BEYOND_ANY_FRAME = 2**20
@@ -129,6 +129,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
     own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
+    per_pixel = setup.volume.lateral_voxels
     receptive_radius_px = getattr(model, "receptive_radius_px", None) or _BEYOND_ANY_FRAME
     min_px = max(getattr(model, "receptive_radius_px", None) or 1, 1)
     has_bfloat16 = "bfloat16" in _precisions(model)
@@ -206,7 +207,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
             first = tf.maximum(tf.stack([rows[0], columns[0]]) - receptive_radius_px, 0)
             normalized = normalize(check_frames(frames, min_px), setup.normalization)
             part = normalized[:, first[0] : rows[1] + receptive_radius_px, first[1] : columns[1] + receptive_radius_px]
-            inner = [VOXELS_PER_PIXEL * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
+            inner = [per_pixel * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
             volume = self._in_precision(
                 part,
                 bfloat16,
@@ -226,7 +227,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
             together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MAX_FRAMES_A_STEP)
             # The steps and tiles of a Localizer with this memory, so that positions are equal to the last digit.
             max_pixels = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
-            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius))
+            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius), per_pixel)
             whole = tf.logical_or(pixels <= max_pixels, receptive_radius_px == _BEYOND_ANY_FRAME)
             tile = tf.cond(
                 whole,
@@ -283,6 +284,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
                 learning.keep_single_z,
                 setup.volume.depth_voxels,
                 frames_a_step,
+                per_pixel,
             )
             return self._found(frames, voxels, confidence, count)
 

@@ -55,7 +55,10 @@ def export_tflite(
                 f"{argument('tile_px')} {tile_px[0]} {tile_px[1]}: tiles of pixel networks are multiples of {STRIDE}"
             )
     else:
-        least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
+        around = tile_overlap_px(
+            model.receptive_radius_px, setup.learning.peak_radius_voxels, setup.volume.lateral_voxels
+        )
+        least = 2 * around + 1
     # A tile of the setup's frame size is always allowed: a frame of that size needs only one tile.
     if min(tile_px) < least and tile_px != frame_px:
         raise InputError(

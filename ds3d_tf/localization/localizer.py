@@ -80,7 +80,7 @@ class Localizer:
             from ds3d_tf.localization.peaks.pixel_peaks import overlap_of_maps_px
 
             return overlap_of_maps_px(self.receptive_radius_px)
-        return tile_overlap_px(self.receptive_radius_px, radius_voxels)
+        return tile_overlap_px(self.receptive_radius_px, radius_voxels, self.setup.volume.lateral_voxels)
 
     def fingerprint(self) -> str:
         """Return a checksum of the graph and the weights: equal for equal models only."""

@@ -61,6 +61,11 @@ def _volume(setup: Sections) -> list[str]:
             f"volume.margin_px: got {volume.margin_px}, leaves no pixel for emitters in a frame of "
             f"{volume.height_px}×{volume.width_px}; at most {(smaller - 1) // 2}"
         )
+    if volume.lateral_voxels != 4 and volume.grid != "pixel_area":
+        problems.append(
+            f"volume.lateral_voxels: got {volume.lateral_voxels}, but the grid {volume.grid} is that of published "
+            "weights, which have 4; set volume.grid=pixel_area"
+        )
     return problems
 
 

@@ -12,7 +12,7 @@ from ds3d_tf.model.metrics import PixelJaccard, VolumeJaccard
 from ds3d_tf.model.pixel_loss import EmitterLoss
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.pixel_grid import PixelGrid
-from ds3d_tf.simulation.voxel_grid import VoxelGrid
+from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
 
 # Share of the initial learning rate at the end of a cosine schedule.
 COSINE_END = 0.01
@@ -35,7 +35,8 @@ def compile_network(model: Any, setup: Setup, jit_compile: bool | None = None, g
         metric: Any = PixelJaccard(pixel_grid)
     else:
         grid, scale = grid or VoxelGrid.from_setup(setup), setup.learning.scaling_factor
-        loss, metric = VolumeLoss(grid, scale), VolumeJaccard(grid, scale)
+        coarse = setup.volume.lateral_voxels < VOXELS_PER_PIXEL and not setup.mask.learn
+        loss, metric = VolumeLoss(grid, scale, coarse), VolumeJaccard(grid, scale)
     model.compile(optimizer=optimizer(setup), loss=loss, metrics=[metric], jit_compile=compiled)
 
 

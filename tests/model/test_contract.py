@@ -29,6 +29,7 @@ LAYERS = {
     "UpsamplingBlock": (lambda dtype: UpsamplingBlock(6, seed=1, dtype=dtype), (2, 9, 7, 3)),
     "VoxelOutput": (lambda dtype: VoxelOutput(5, 80.0, seed=1), (2, 9, 7, 3)),
     "LocalizationNet": (lambda dtype: LocalizationNet(5, filters=4, max_dilation=4, dtype=dtype), (2, 9, 7)),
+    "LocalizationNet of pixels": (lambda dtype: LocalizationNet(5, 4, 4, lateral_voxels=1, dtype=dtype), (2, 9, 7)),
     "OpticsDesignNet": (lambda dtype: OpticsDesignNet(5, filters=4, dtype=dtype), (2, 9, 7)),
     "ConvolutionNorm": (lambda dtype: ConvolutionNorm(6, 2, stride=2, seed=1, dtype=dtype), (2, 8, 6, 3)),
     "ResidualBlock": (lambda dtype: ResidualBlock(6, dilation=2, seed=1, dtype=dtype), (2, 9, 7, 3)),
@@ -36,10 +37,12 @@ LAYERS = {
     "PixelNet": (lambda dtype: PixelNet((4, 6, 8), seed=1, dtype=dtype), (2, 9, 7)),
     "PixelNet of three frames": (lambda dtype: PixelNet((4, 6, 8), 3, seed=1, dtype=dtype), (2, 9, 7, 3)),
 }
+COARSE = VoxelGrid(pixel_um=0.11, z_min_um=0.0, z_max_um=2.0, depth_voxels=5, voxels_per_pixel=1)
 PIXEL_GRID = PixelGrid(0.11, 0.0, 2.0, photon_scale=1000.0, background_scale=10.0)
 # name → (maker, shape of the prediction of two frames)
 SCORES = {
     "VolumeLoss": (lambda: VolumeLoss(GRID, 800.0), (2, 36, 28, 5)),
+    "VolumeLoss of blobs": (lambda: VolumeLoss(COARSE, 800.0, blobs=True), (2, 9, 7, 5)),
     "VolumeJaccard": (lambda: VolumeJaccard(GRID, 800.0), (2, 36, 28, 5)),
     "EmitterLoss": (lambda: EmitterLoss(PIXEL_GRID), (2, 9, 7, 10)),
     "PixelJaccard": (lambda: PixelJaccard(PIXEL_GRID), (2, 9, 7, 10)),
@@ -99,7 +102,7 @@ def test_precision(kind, policy):
     make, shape = LAYERS[kind]
     layer = make(policy)
     result = layer(example(shape))
-    whole = kind in ("VoxelOutput", "EmitterMaps", "LocalizationNet", "OpticsDesignNet") or "PixelNet" in kind
+    whole = kind in ("VoxelOutput", "EmitterMaps", "LocalizationNet", "OpticsDesignNet") or "Net" in kind
     assert keras.backend.standardize_dtype(result.dtype) == ("float32" if whole or policy == "float32" else "bfloat16")
     assert all(keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in layer.weights)
     full = LAYERS[kind][0]("float32")

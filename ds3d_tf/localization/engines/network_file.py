@@ -73,6 +73,7 @@ class NetworkFile:
         height, width = self.tile_px or ("height", "width")
         batch = 1 if self.tile_px else "batch"
         volume, learning = self.setup.volume, self.setup.learning
+        fine = volume.lateral_voxels
         inputs = {"frames": f"float32 [{batch}, {height}, {width}] (row, column), raw counts"}
         if self.needs_range:
             inputs["range"] = f"float32 [{batch}, 2], smallest and largest count of the whole frame"
@@ -82,7 +83,7 @@ class NetworkFile:
             "written_by": f"ds3d-tf {__version__}",
             "weights": self.weights,
             "inputs": inputs,
-            "output": f"float32 [{batch}, 4 × rows, 4 × columns, {volume.depth_voxels}] (row, column, depth voxel), "
+            "output": f"float32 [{batch}, {fine} × rows, {fine} × columns, {volume.depth_voxels}] (row, column, depth voxel), "
             f"confidence in [0, {learning.scaling_factor:g}]"
             if learning.network == "voxel"
             else f"float32 [{batch}, {height}, {width}, 10] (row, column, map): {MAPS}",
