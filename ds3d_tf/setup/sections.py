@@ -124,8 +124,8 @@ class VolumeSection(Section):
     depth_voxels: PositiveInt = Field(121, description="D: voxels along z")
     lateral_voxels: Literal[1, 2, 4] = Field(
         4,
-        description="voxels along a side of a pixel, of `voxel`: with 1 or 2 it is several times cheaper, its labels are "
-        "blobs at the emitters' positions inside the voxels, and `learning.peak_radius_voxels` should be 1 or 2",
+        description="voxels along a side of a pixel, of `voxel`: with 1 or 2 it is several times cheaper, its labels "
+        "are blobs at the emitters' positions inside the voxels, and `learning.peak_radius_voxels` should be 1 or 2",
     )
     grid: Literal["pixel_area", "half_pixel_shifted"] = Field(
         "pixel_area",

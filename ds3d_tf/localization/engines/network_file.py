@@ -83,8 +83,8 @@ class NetworkFile:
             "written_by": f"ds3d-tf {__version__}",
             "weights": self.weights,
             "inputs": inputs,
-            "output": f"float32 [{batch}, {fine} × rows, {fine} × columns, {volume.depth_voxels}] (row, column, depth voxel), "
-            f"confidence in [0, {learning.scaling_factor:g}]"
+            "output": f"float32 [{batch}, {fine} × rows, {fine} × columns, {volume.depth_voxels}] "
+            f"(row, column, depth voxel), confidence in [0, {learning.scaling_factor:g}]"
             if learning.network == "voxel"
             else f"float32 [{batch}, {height}, {width}, 10] (row, column, map): {MAPS}",
             "reach_px": self.receptive_radius_px,
