@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.model.layers import LEAKY_SLOPE
+from ds3d_tf.model.layers import LEAKY_SLOPE, UpsamplingBlock
 from ds3d_tf.model.localization_net import LocalizationNet
 
 
@@ -40,8 +40,9 @@ class FusedNetwork(tf.Module):
             self.features.append(_scaled(kernel, bias, scale))
             shift = shift + own_shift if len(self.features) > 1 else own_shift
 
+        self.doubles: list[bool] = []
         self.upsampling: list[tuple[tf.Variable, tf.Variable, tf.Variable]] = []
-        sign, last_shift = np.ones(len(shift)), shift
+        sign = np.ones(len(shift))
         for block in model.upsampling:
             kernel, bias = _weights(block.convolution)
             if self.upsampling:
@@ -51,17 +52,15 @@ class FusedNetwork(tf.Module):
             scale, shift = _norm(block.norm)
             sign = np.where(scale < 0, -1.0, 1.0)
             kernel, bias = kernel * abs(scale), bias * abs(scale)
-            self.upsampling.append((_variable(_transposed_kernel(kernel)), _variable(bias), _variable(sign * shift)))
+            doubles = isinstance(block, UpsamplingBlock)
+            self.doubles.append(doubles)
+            kernel = _transposed_kernel(kernel) if doubles else kernel
+            self.upsampling.append((_variable(kernel), _variable(bias), _variable(sign * shift)))
 
         shift = np.zeros(0)
         for block in model.depth:
             kernel, bias = _weights(block.convolution)
-            if self.depth:
-                kernel = _with_ones_channel(kernel, shift)
-            elif self.upsampling:
-                kernel = kernel * sign[:, np.newaxis]
-            else:
-                kernel = _with_ones_channel(kernel, last_shift)
+            kernel = _with_ones_channel(kernel, shift) if self.depth else kernel * sign[:, np.newaxis]
             scale, own_shift = _norm(block.norm)
             # The first block makes the channel of ones, the others leave it as it is.
             kernel = np.pad(kernel, [(0, 0)] * 3 + [(0, 1)])
@@ -85,11 +84,14 @@ class FusedNetwork(tf.Module):
         for weights, dilation in zip(self.features[1:], self.dilations[1:], strict=True):
             images = _add(images, _block(tf.concat([images, frame], axis=-1), weights, dilation), weights)
         images = tf.concat([images, frame], axis=-1)
-        for kernel, bias, shift in self.upsampling:
-            shape = tf.shape(images)
-            shape = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[2]])
-            doubled = tf.nn.conv2d_transpose(images, tf.cast(kernel, dtype), shape, strides=2, padding="SAME")
-            images = tf.nn.leaky_relu(tf.nn.bias_add(doubled, tf.cast(bias, dtype)), LEAKY_SLOPE)
+        for doubles, (kernel, bias, shift) in zip(self.doubles, self.upsampling, strict=True):
+            if doubles:
+                shape = tf.shape(images)
+                shape = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[2]])
+                images = tf.nn.conv2d_transpose(images, tf.cast(kernel, dtype), shape, strides=2, padding="SAME")
+            else:
+                images = tf.nn.conv2d(images, tf.cast(kernel, dtype), 1, "SAME")
+            images = tf.nn.leaky_relu(tf.nn.bias_add(images, tf.cast(bias, dtype)), LEAKY_SLOPE)
             images = tf.nn.bias_add(images, tf.cast(shift, dtype))
         images = _add(None, _block(images, self.depth[0], 1), self.depth[0])
         for weights in self.depth[1:]:

@@ -11,7 +11,7 @@ from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput,
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
-# Voxels along a side of a pixel → blocks that double the grid.
+# Voxels along a side of a pixel → how many of the two blocks after the features double the grid.
 UPSAMPLINGS = {1: 0, 2: 1, 4: 2}
 DILATIONS = {16: (1, 1, 2, 4, 8, 16), 4: (1, 1, 2, 4, 1, 1)}
 
@@ -31,7 +31,7 @@ class LocalizationNet(keras.Model):
         max_dilation: 16 for dilations 1, 1, 2, 4, 8, 16; 4 for 1, 1, 2, 4, 1, 1.
         scaling_factor: largest confidence of a voxel.
         seed: of the initial weights.
-        lateral_voxels: voxels along a side of a pixel: 4, or 2 or 1 with one upsampling block or none.
+        lateral_voxels: voxels along a side of a pixel: 4; with 2 and 1, upsampling blocks too many do not double.
 
     Raises:
         ValueError: ``max_dilation`` is neither 4 nor 16, or ``lateral_voxels`` not 1, 2 or 4.
@@ -69,8 +69,10 @@ class LocalizationNet(keras.Model):
             for i, dilation in enumerate(DILATIONS[max_dilation], start=1)
         ]
         self.upsampling = [
-            UpsamplingBlock(filters, seed=next(seeds), dtype=dtype, name=f"upsampling_{i}")
-            for i in range(1, UPSAMPLINGS[lateral_voxels] + 1)
+            (UpsamplingBlock if i <= UPSAMPLINGS[lateral_voxels] else ConvolutionBlock)(
+                filters, seed=next(seeds), dtype=dtype, name=f"upsampling_{i}"
+            )
+            for i in (1, 2)
         ]
         self.depth = [
             ConvolutionBlock(depth_voxels, seed=next(seeds), dtype=dtype, name=f"depth_{i}") for i in (1, 2, 3)
