@@ -196,7 +196,7 @@ def _training(setup: Setup, rows: list[dict[str, float]], parts: list[dict[str, 
         facts.append(("started from", Path(resuming.checkpoint).name + fresh))
     if resuming.frozen_layers:
         facts.append(("frozen layers", ", ".join(resuming.frozen_layers)))
-    kind = "AdamW" if learning.weight_decay else "Adam"
+    kind = "AdamW" if learning.steps[1] else "Adam"
     part = "frames" if learning.crop_px is None else f"parts of {learning.crop_px}×{learning.crop_px} pixels"
     how = f"{kind}, {learning.batch_size} {part} a step, learning rate {learning.learning_rate:g} ({learning.schedule})"
     if learning.minutes is not None:

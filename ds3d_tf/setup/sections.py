@@ -32,6 +32,8 @@ from ds3d_tf.setup.section import (
     Section,
 )
 
+# Warm-up, weight decay and largest gradient of each network, where a setup leaves them to it.
+_STEPS: dict[str, tuple[float, float, float | None]] = {"voxel": (0.0, 0.0, None), "pixel": (0.05, 0.01, 20.0)}
 # What the pixel network learns with, where a setup does not say it.
 PIXEL_DEFAULTS: dict[str, Any] = {
     "filters": 32,
@@ -39,9 +41,6 @@ PIXEL_DEFAULTS: dict[str, Any] = {
     "batch_size": 16,
     "learning_rate": 1e-3,
     "schedule": "cosine",
-    "warm_up": 0.05,
-    "weight_decay": 0.01,
-    "clip_norm": 20.0,
     "peak_threshold": 0.6,
 }
 
@@ -248,12 +247,13 @@ class LearningSection(Section):
         description="`plateau`: ×0.1 after 5 epochs without improvement, stop after 7; "
         "`cosine`: falls to a hundredth over the whole run, for runs of known length (`pixel`: cosine)",
     )
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of a `cosine` run in which the learning rate rises from 0 (`pixel`: 0.05)"
+    warm_up: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="share of a `cosine` run in which the learning rate rises from 0; null: 0.05 for `pixel`, else 0",
     )
-    weight_decay: NonNegativeFloat = Field(0.0, description="of AdamW; 0: Adam (`pixel`: 0.01)")
+    weight_decay: NonNegativeFloat | None = Field(None, description="of AdamW; 0: Adam; null: 0.01 for `pixel`, else 0")
     clip_norm: PositiveFloat | None = Field(
-        None, description="largest norm of a step's gradient; null: any (`pixel`: 20)"
+        None, description="largest norm of a step's gradient; null: 20 for `pixel`, else any"
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy of the convolutions"
@@ -265,6 +265,16 @@ class LearningSection(Section):
         4, description="a peak is the maximum of its (2r+1)³ neighbourhood; of `voxel`"
     )
     keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest; of `voxel`")
+
+    @property
+    def steps(self) -> tuple[float, float, float | None]:
+        """Warm-up (share of the run), weight decay and largest gradient norm (None: any), by setup or network."""
+        warm_up, weight_decay, clip_norm = _STEPS[self.network]
+        return (
+            warm_up if self.warm_up is None else self.warm_up,
+            weight_decay if self.weight_decay is None else self.weight_decay,
+            clip_norm if self.clip_norm is None else self.clip_norm,
+        )
 
     @model_validator(mode="before")
     @classmethod

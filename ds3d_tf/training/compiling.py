@@ -42,11 +42,11 @@ def compile_network(model: Any, setup: Setup, jit_compile: bool | None = None, g
 
 def optimizer(setup: Setup) -> keras.optimizers.Optimizer:
     """Return the optimizer of a ``Setup``: Adam, or AdamW, which leaves biases and normalizations alone."""
-    learning = setup.learning
-    common: dict[str, Any] = {"learning_rate": learning_rate(setup), "global_clipnorm": learning.clip_norm}
-    if not learning.weight_decay:
+    _, weight_decay, clip_norm = setup.learning.steps
+    common: dict[str, Any] = {"learning_rate": learning_rate(setup), "global_clipnorm": clip_norm}
+    if not weight_decay:
         return keras.optimizers.Adam(**common)
-    chosen = keras.optimizers.AdamW(weight_decay=learning.weight_decay, **common)
+    chosen = keras.optimizers.AdamW(weight_decay=weight_decay, **common)
     chosen.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return chosen
 
@@ -60,7 +60,7 @@ def learning_rate(setup: Setup) -> float | keras.optimizers.schedules.LearningRa
     if learning.schedule == "plateau" or learning.minutes is not None:
         return learning.learning_rate
     steps = learning.epochs * math.ceil(setup.training_set.training_count / learning.batch_size)
-    rising = round(learning.warm_up * steps)
+    rising = round(learning.steps[0] * steps)
     if not rising:
         return keras.optimizers.schedules.CosineDecay(learning.learning_rate, steps, alpha=COSINE_END)
     return keras.optimizers.schedules.CosineDecay(
@@ -70,10 +70,10 @@ def learning_rate(setup: Setup) -> float | keras.optimizers.schedules.LearningRa
 
 def learning_rate_after(setup: Setup, done: float) -> float:
     """Return the learning rate of a ``cosine`` run of which a share ``done`` (0 … 1) is over."""
-    learning = setup.learning
-    if done < learning.warm_up:
-        return learning.learning_rate * done / learning.warm_up
-    falling = min((done - learning.warm_up) / (1 - learning.warm_up), 1.0)
+    learning, warm_up = setup.learning, setup.learning.steps[0]
+    if done < warm_up:
+        return learning.learning_rate * done / warm_up
+    falling = min((done - warm_up) / (1 - warm_up), 1.0)
     share = COSINE_END + (1 - COSINE_END) * (1 + math.cos(math.pi * falling)) / 2
     return learning.learning_rate * share
 
