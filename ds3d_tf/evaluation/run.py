@@ -82,10 +82,11 @@ def evaluate(
     from ds3d_tf.evaluation.efficiency import ChallengeRules, challenge_metrics, grid_index
     from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.evaluation.plots import plot_refinement
-    from ds3d_tf.evaluation.refined import bounds_nm, refined_metrics
+    from ds3d_tf.evaluation.refined import bounds_nm, network_pulls, refined_metrics
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.refinement.frames import refine
+    from ds3d_tf.simulation.pixel_grid import electrons_per_photon
 
     localizer = Localizer(model)
     setup = localizer.setup
@@ -150,6 +151,9 @@ def evaluate(
         **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
     bound = None
+    if localizer.is_pixel_network and not options.refine:
+        photons = electrons_per_photon(setup) * np.concatenate([one.photons[one.labelled] for one in truths])
+        values |= network_pulls(comparison, photons, np.concatenate(found))
     if options.refine:
         bound = bounds_nm(truths, tables[0].frame_shape, setup, localizer.mask_rad)
         values |= refined_metrics(comparison, bound, np.concatenate(sigmas_um))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ds3d_tf.evaluation.comparison import compare
 from ds3d_tf.evaluation.efficiency import ChallengeRules, challenge_metrics, efficiency, grid_index
+from ds3d_tf.evaluation.refined import network_pulls
 
 PIXEL_UM = 0.1
 
@@ -61,3 +63,20 @@ def test_grid_index():
     pulled = centres + rng.normal(0, 0.2 * PIXEL_UM, centres.shape)
     assert grid_index(pulled, PIXEL_UM) == pytest.approx(np.exp(-2 * np.pi**2 * 0.04), abs=0.02)
     assert grid_index(np.zeros((0, 3)), PIXEL_UM) is None
+
+
+def test_pulls_of_a_network():
+    """Errors drawn with known multiples of the stated standard deviations, in frames of which some find nothing."""
+    rng = np.random.default_rng(0)
+    truth = [rng.uniform(-20, 20, (count, 3)) for count in (0, 300, 0, 300)]
+    sigma = [rng.uniform(0.003, 0.006, (len(one), 3)) for one in truth]
+    wrong = np.array([1.0, 2.0, 0.5])
+    found = [one + wrong * some * rng.normal(size=some.shape) for one, some in zip(truth, sigma, strict=True)]
+    rows = np.zeros((600, 10))
+    rows[:, 6:9], rows[:, 9] = np.concatenate(sigma), 100
+    photons = rng.uniform(1000, 2000, 600)
+    rows[:, 4] = photons + 150 * rng.normal(size=600)
+    values = network_pulls(compare(truth, found), photons, rows)
+    for name, expected in zip(("x", "y", "z", "photons"), (*wrong, 1.5), strict=True):
+        assert values[f"pull_sigma_{name}"] == pytest.approx(expected, rel=0.1)
+    assert network_pulls(compare([np.zeros((0, 3))], [np.zeros((0, 3))]), np.zeros(0), np.zeros((0, 10))) == {}

@@ -69,6 +69,8 @@ def lively_pixel_network(kind: str, context_frames: int = 1) -> tuple[Any, Any]:
         [
             "learning.network=pixel",
             f"learning.context_frames={context_frames}",
+            "emitters.photophysics=blinking",
+            "emitters.on_time_frames=2",
             f"normalization.kind={kind}",
             "normalization.subtract=100",
             "normalization.divide=50",

@@ -16,9 +16,11 @@ from ds3d_tf.export.folded_pixel_net import folded
 from ds3d_tf.export.saved_model import export_saved_model
 from ds3d_tf.export.tflite import export_tflite
 from ds3d_tf.jobs.export import export
+from ds3d_tf.jobs.localize import localize
 from ds3d_tf.localization.in_memory import network_measurer
 from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.localization.measured import MeasuredLocalizations
+from ds3d_tf.localization.neighbours import with_neighbours
 from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, read_table
 from ds3d_tf.model.files import save_model_folder
 
@@ -135,6 +137,48 @@ def test_tiles_of_one_size_cover_larger_frames(mask_rad):
     localizer.engine.size_px = (181, 181)
     with pytest.raises(InputError, match="a multiple of 4"):
         localizer.rows(large)
+
+
+def test_three_frames_in_batches_with_their_neighbours(tmp_path, mask_rad):
+    """A recording localized whole, in batches, or from its middle on gives what the network gives of each triple."""
+    network, setup = lively_pixel_network("factors", context_frames=3)
+    export_saved_model(network, setup, mask_rad, tmp_path / "model")
+    recording = frames(5)
+    inputs = normalized(recording, "factors")
+    # Mirrored at the ends: the frame before the first is the second.
+    triples = np.stack([inputs[[1, 0, 1, 2, 3]], inputs, inputs[[1, 2, 3, 4, 3]]], axis=-1)
+    measured = [value.numpy() for value in network_measurer(network, setup)(tf.constant(triples))]
+    rows = np.concatenate([measured[0], measured[1][..., None], measured[3]], axis=-1)
+    expected = [row[:number] for row, number in zip(rows, measured[2], strict=True)]
+    localizer = Localizer(tmp_path / "model")
+    assert localizer.context_frames == 3
+    assert_same(localizer.rows(recording), expected)
+    batches = ((recording[first : first + 2], first) for first in (0, 2, 4))
+    found = []
+    for seen, context, _ in with_neighbours(batches):
+        found += localizer.rows(seen, context=context)
+    assert_same(found, expected)
+    tail = with_neighbours(iter([(recording[2:], None)]), before=recording[1])
+    seen, context, _ = next(tail)
+    assert_same(localizer.rows(seen, context=context), expected[2:])
+    with pytest.raises(InputError, match="sees 3 frames at once"):
+        export_tflite(network, setup, mask_rad, tmp_path / "n.tflite")
+
+
+def test_localize_refuses_a_single_frame_and_resumes_with_its_neighbours(tmp_path, mask_rad):
+    network, setup = lively_pixel_network("factors", context_frames=3)
+    export_saved_model(network, setup, mask_rad, tmp_path / "model")
+    np.save(tmp_path / "one.npy", frames(1))
+    with pytest.raises(InputError, match=r"a single frame, but .* sees 3 frames at once"):
+        localize(tmp_path / "model", tmp_path / "one.npy", tmp_path / "one.csv", refine=False)
+    np.save(tmp_path / "five.npy", frames(5))
+    tables = []
+    for batch_size in (5, 2):
+        out = tmp_path / f"{batch_size}.csv"
+        localize(tmp_path / "model", tmp_path / "five.npy", out, refine=False, batch_size=batch_size)
+        tables.append(read_table(out))
+    assert tuple(tables[0].columns) == COLUMNS + MEASURED_COLUMNS
+    np.testing.assert_allclose(tables[0].to_numpy(), tables[1].to_numpy(), rtol=1e-3, atol=0.5)
 
 
 def test_bad_tiles_are_refused(tmp_path, mask_rad):
