@@ -51,7 +51,7 @@ def network_pulls(comparison: Comparison, photons: np.ndarray, rows: np.ndarray)
 
     Args:
         comparison: emitters and localizations of all frames, matched.
-        photons: float64 ``[T]``, photoelectrons of ``comparison.truth_um``.
+        photons: float64 ``[T]``, photons (detected: photoelectrons) of ``comparison.truth_um``.
         rows: float ``[M, 10]``, the localizations of ``comparison.found_um`` as ``Localizer.rows`` gives them: µm,
             confidence, photons, background, σ of x, y and z in µm, σ of the photons.
     """

@@ -80,7 +80,12 @@ def triple_group(
 ) -> tuple[tf.Tensor, Emitters]:
     """Return GROUP_FRAMES frames of blinking emitters, with their neighbours if the network sees these.
 
-    The arguments are those of :func:`frame_group`.
+    Args:
+        setup: the ``Setup``.
+        renderer: as in :func:`frame_group`.
+        seed: int64 ``[2]``, no unit, of the group.
+        split: "training", "validation" or "simulation".
+        emitter_count: fixed number of emitters a frame, instead of the setup's.
 
     Returns:
         float32 ``[GROUP_FRAMES, H, W, context_frames]``, raw counts: the frame before, the frame, the frame after (only

@@ -32,7 +32,7 @@ def emitters_of_maps(
 
     Args:
         maps: float32 ``[B, H, W, 10]``, maps of a ``PixelNet``, in its units.
-        threshold: number or scalar tensor; smallest summed probability, exclusive.
+        threshold: number or scalar tensor; smallest confidence (summed probability), exclusive.
         box: first and last row (exclusive), first and last column of the pixels to return; neighbours may lie outside.
 
     Returns:
@@ -78,7 +78,7 @@ def padded_emitters(
 
     Args:
         pixels: int64 ``[M, 3]`` (batch, row, column), pixel indices in any order.
-        values: float32 ``[M, 10]``, as :func:`emitters_of_maps` returns them.
+        values: float32 ``[M, 10]``, as :func:`emitters_of_maps` returns them, in the network's units.
         grid: pixels and scales.
         shape: B, H and W of the frames in pixels; numbers or scalar tensors.
 
@@ -119,7 +119,7 @@ def localize_maps_in_tiles(
             ``[b, h, w, 10]``; with context, to those of all but the first and the last.
         tile: scalar int32 tensors (rows, columns), pixels, of the kept part; 0 or less stands for the whole frame.
         receptive_radius_px: largest distance, in pixels, at which the network sees.
-        threshold: float32 scalar, smallest summed probability, exclusive.
+        threshold: float32 scalar, smallest confidence (summed probability), exclusive.
         grid: pixels and scales.
         frames_a_step: scalar int32 tensor, number of frames (a count) predicted at a time; None: all.
         context_frames: frames that the network sees at once, 1 or 3.
