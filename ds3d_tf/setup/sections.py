@@ -39,7 +39,7 @@ PIXEL_DEFAULTS: dict[str, Any] = {
     "filters": 32,
     "scaling_factor": 1.0,
     "batch_size": 16,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "schedule": "cosine",
     "peak_threshold": 0.6,
 }
@@ -241,7 +241,7 @@ class LearningSection(Section):
     minutes: PositiveFloat | None = Field(
         None, description="train for this long, the learning rate falling with the clock; null: all epochs"
     )
-    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam (`pixel`: 1e-3)")
+    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam (`pixel`: 2e-3)")
     schedule: Literal["plateau", "cosine"] = Field(
         "plateau",
         description="`plateau`: ×0.1 after 5 epochs without improvement, stop after 7; "
