@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ds3d_tf.cli import calibrate, learn, use
 from ds3d_tf.cli.options import as_command, with_former_names
+from ds3d_tf.common import console
 
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Calibrate": calibrate.COMMANDS,
@@ -19,16 +20,42 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 # Command → option's former name → its name.
 _FORMER_NAMES: dict[str, dict[str, str]] = {
+    "crlb": {"--heights": "--z-positions"},
+    "design-mask": {"--heights": "--z-positions"},
     "export": {"--run": "--model"},
     "retrieve-mask": {"--model": "--optical-model"},
 }
 
 
 class _Commands(TyperGroup):
-    """Takes ``retrieve_mask`` for ``retrieve-mask``."""
+    """Takes ``retrieve_mask`` for ``retrieve-mask``, and says what is wrong with options in one line."""
+
+    def main(self, *args: Any, **keywords: Any) -> Any:
+        """Run the program; a wrong option is one line on stderr and exit code 2."""
+        if not keywords.pop("standalone_mode", True):
+            return super().main(*args, **keywords, standalone_mode=False)  # type: ignore[misc]
+        try:
+            code = super().main(*args, **keywords, standalone_mode=False)  # type: ignore[misc]
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # type: ignore[attr-defined]
+                sys.exit(error.exit_code)  # type: ignore[attr-defined]
+            context = getattr(error, "ctx", None)
+            hint = f"; see '{context.command_path} --help'" if context is not None else ""
+            print(f"error: {_one_line(error.format_message())}{hint}", file=sys.stderr)
+            sys.exit(console.INPUT_ERROR_EXIT_CODE)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         return super().resolve_command(ctx, [args[0].replace("_", "-"), *args[1:]])
+
+
+def _one_line(text: str) -> str:
+    """Return a message of the option parser as one short line."""
+    text = " ".join(text.split()).rstrip(".")
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _version(wanted: bool) -> None:

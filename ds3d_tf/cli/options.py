@@ -106,6 +106,9 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         except InputError as error:
             print(f"error: {error.for_command(option_names(function))}", file=sys.stderr)
             raise typer.Exit(console.INPUT_ERROR_EXIT_CODE) from None
+        except (OSError, MemoryError) as error:
+            print(f"error: {_machine_says(error)}", file=sys.stderr)
+            raise typer.Exit(console.INPUT_ERROR_EXIT_CODE) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(console.INTERRUPTED_EXIT_CODE) from None
@@ -115,6 +118,15 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
     command.__doc__ = (inspect.getdoc(function) or "").replace("[", "\\[")
     del command.__wrapped__  # type: ignore[attr-defined]
     return command
+
+
+def _machine_says(error: OSError | MemoryError) -> str:
+    """Return one line for what the machine refused, wherever that was."""
+    if isinstance(error, MemoryError):
+        reason = str(error).splitlines()[0] if str(error) else "more was asked for than this machine has"
+        return f"out of memory: {reason}; use smaller frames, batches or --memory"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{(error.strerror or str(error) or type(error).__name__).splitlines()[0].lower()}"
 
 
 def with_former_names(former: dict[str, str]) -> type[TyperCommand]:

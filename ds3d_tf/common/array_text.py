@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 
+from ds3d_tf.common.arrays import inflate, npy_from_bytes
 from ds3d_tf.common.errors import InputError
 
 MAX_BYTES = 256 * 2**20
@@ -30,10 +31,9 @@ def array_from_text(text: str | bytes, where: str) -> np.ndarray:
     ``where`` names the text in the error. Raises InputError for any other text.
     """
     try:
-        stream = zlib.decompressobj()
-        content = stream.decompress(base64.b64decode(text, validate=True), MAX_BYTES)
-        if not stream.eof:
-            raise ValueError("too large")
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, zlib.error) as error:
+        packed = base64.b64decode(text, validate=True)
+    except ValueError as error:
         raise InputError(f"{where}: not an array as text ({error})") from error
+    return npy_from_bytes(
+        inflate(packed, MAX_BYTES, f"{where}: not an array as text"), f"{where}: not an array as text"
+    )

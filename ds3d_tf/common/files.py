@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from ds3d_tf.common.errors import InputError
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> Path:
@@ -28,6 +33,19 @@ def refuse_existing(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
+def check_room(path: str | Path, needed: float) -> None:
+    """Raise InputError if the disk of ``path`` has no room for ``needed`` bytes."""
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"cannot write {path}: {needed / 1e9:.3g} GB are needed and {free / 1e9:.3g} GB are free; make room, or "
+            "write less"
+        )
+
+
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name when the block ends without an error.
@@ -37,18 +55,31 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        with _told_of_the_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def open_no_link(path: str | Path, mode: str) -> IO[bytes]:
+    """Open a file in a binary mode, but never what a link of its name points at; raises OSError."""
+    return open(path, mode, opener=_no_link)
+
+
+def _no_link(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "it is a link, which is not followed; remove it", path) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -60,19 +91,18 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.is_dir():
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        with _told_of_the_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.is_dir():
+                old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+                os.replace(path, old / path.name)
+                os.replace(temporary, path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(temporary, path)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -85,20 +115,77 @@ def whole_files(paths: Sequence[str | Path]) -> Iterator[Path]:
     The first path takes its place last. Raises InputError if a file cannot be written.
     """
     targets = [Path(path) for path in paths]
-    folder = targets[0].parent
+    with temporary_folder(targets[0]) as temporary:
+        yield temporary
+        put_in_place({target: temporary / target.name for target in reversed(targets)})
+
+
+@contextlib.contextmanager
+def temporary_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a folder beside ``path`` that is gone after the block; raises InputError if something cannot be written."""
+    path = Path(path)
     temporary = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-        yield temporary
-        for target in reversed(targets):
-            (temporary / target.name).chmod(0o666 & ~_umask())
-            os.replace(temporary / target.name, target)
-    except OSError as error:
-        raise InputError(f"cannot write {targets[0]}: {error.strerror or error}") from error
+        with _told_of_the_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+            yield temporary
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(files: Mapping[Path, Path]) -> None:
+    """Let whole files take their names (name → file), in this order; raises OSError."""
+    for target, file in files.items():
+        file.chmod(0o666 & ~_umask())
+        os.replace(file, target)
+
+
+def disk_failure(error: BaseException) -> str | None:
+    """Return what the disk refused if that is behind an error, else None.
+
+    Libraries wrap the system's error, or say it in words of their own.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and (seen is error or seen.errno in _DISK_ERRORS):
+            return (seen.strerror or str(seen) or type(seen).__name__).splitlines()[0]
+        if isinstance(seen, Exception):
+            text = str(seen)
+            for number in _DISK_ERRORS:
+                if os.strerror(number) in text:
+                    return os.strerror(number)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+@contextlib.contextmanager
+def _told_of_the_disk(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = disk_failure(error)
+        if reason is None:
+            raise
+        raise InputError(f"cannot write {path}: {reason}") from error
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Remove the temporary files that killed processes left while they wrote ``path``; no other may be writing it."""
+    path = Path(path)
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".partial-{path.name[:60]}-"
 
 
 def _umask() -> int:

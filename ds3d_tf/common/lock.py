@@ -26,9 +26,10 @@ def only_process(lock_file: str | Path, what: str) -> Iterator[None]:
     while True:
         try:
             lock_file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = os.open(lock_file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
-            raise InputError(f"cannot write {lock_file}: {error.strerror or error}") from error
+            link = "; it is a link, which is not followed: remove it" if lock_file.is_symlink() else ""
+            raise InputError(f"cannot write {lock_file}: {error.strerror or error}{link}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -49,8 +50,9 @@ def only_process(lock_file: str | Path, what: str) -> Iterator[None]:
                 break
         os.close(handle)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: others then cannot tell who holds it
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         yield
     finally:
         lock_file.unlink(missing_ok=True)

@@ -29,6 +29,7 @@ class Option:
         numbers: whether the value is a list of whole numbers with commas between.
         least: smallest number allowed, if any.
         above: number that the value must exceed, if any.
+        most: largest number allowed, if any.
     """
 
     flag: str
@@ -38,6 +39,7 @@ class Option:
     numbers: bool = False
     least: float | None = None
     above: float | None = None
+    most: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Options:
                 known = [str(one) for one in allowed if one is not None]
                 expected = " or ".join([", ".join(known[:-1]), known[-1]] if known[1:] else known)
                 raise InputError(f"{argument(name)} {value}: expected {expected}")
-            if value is not None and (option.least is not None or option.above is not None):
+            if value is not None:
                 _check_range(name, value, option)
 
     def part(self, cls: type[Part]) -> Part:
@@ -135,9 +137,27 @@ def _shown(signature: inspect.Signature, cls: type[Options]) -> inspect.Signatur
 
 
 def _check_range(name: str, value: Any, option: Option) -> None:
+    """Refuse numbers out of the option's range, and NaN and infinity for every option."""
     numbers = value if isinstance(value, tuple) else (value,)
-    shown = " ".join(f"{number:g}" for number in numbers)
-    if option.least is not None and not all(option.least <= number < math.inf for number in numbers):
-        raise InputError(f"{argument(name)} {shown}: expected {option.least:g} or more")
-    if option.above is not None and not all(option.above < number < math.inf for number in numbers):
-        raise InputError(f"{argument(name)} {shown}: expected more than {option.above:g}")
+    if not all(isinstance(number, (int, float)) for number in numbers):
+        return
+    least = -math.inf if option.least is None else option.least
+    most = math.inf if option.most is None else option.most
+    above = -math.inf if option.above is None else option.above
+    if all(least <= number <= most and above < number and abs(number) < math.inf for number in numbers):
+        return
+    shown = " ".join(_shown_number(number) for number in numbers)
+    if not all(abs(number) < math.inf for number in numbers):
+        expected = "a finite number"
+    elif option.above is not None and not all(above < number < math.inf for number in numbers):
+        expected = f"more than {option.above:g}"
+    elif option.least is not None and not all(least <= number < math.inf for number in numbers):
+        expected = f"{option.least:g} or more"
+    else:
+        expected = f"{option.most:.10g} at most"
+    raise InputError(f"{argument(name)} {shown}: expected {expected}")
+
+
+def _shown_number(number: float) -> str:
+    text = str(number) if isinstance(number, int) else f"{number:g}"
+    return text if len(text) <= 30 else f"(a number of {len(text)} digits)"

@@ -16,6 +16,7 @@ from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import EvaluateOptions
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.bounds import check_emitter_count
 
 if TYPE_CHECKING:
     from ds3d_tf.evaluation.truth import FrameTruth
@@ -86,6 +87,7 @@ def evaluate(
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.refinement.frames import refine
+    from ds3d_tf.refinement.options import RefineOptions
     from ds3d_tf.simulation.pixel_grid import electrons_per_photon
 
     localizer = Localizer(model)
@@ -98,6 +100,7 @@ def evaluate(
         total, examples = _recorded(localizer, frames, truth, label_threshold)
     else:
         total = options.count
+        check_emitter_count(setup, options.emitter_count)
         examples = _simulated(setup, total, options.seed, options.emitter_count, label_threshold)
 
     shown: list[tuple[np.ndarray, FrameTruth, np.ndarray]] = []
@@ -114,7 +117,7 @@ def evaluate(
         shape = (stack.shape[1], stack.shape[2])
         table = Localizations.from_rows(some_found, shape, setup)
         if options.refine:
-            refined = refine(stack, table, setup, localizer.mask_rad)
+            refined = refine(stack, table, setup, localizer.mask_rad, options=RefineOptions(options.false_alarms))
             numbers = range(1, len(stack) + 1)
             some_found = [np.column_stack([one.xyz_um, one.confidence]) for one in map(refined.of_frame, numbers)]
             sigmas_um.append(refined.sigma_xyz_um)

@@ -12,6 +12,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.tables.tables import read_columns
 from ds3d_tf.simulation.stream import SimulatedFrames
 
+MAX_POSITION_UM = 1e5
 REQUIRED_COLUMNS = ("frame", "x_um", "y_um", "z_um", "photons")
 
 
@@ -63,12 +64,29 @@ def read_truth(path: str | Path, frame_count: int, label_threshold: float | None
     """
     table = read_columns(path, REQUIRED_COLUMNS)
     frame = table["frame"].to_numpy()
+    check_emitters(table, path)
     outside = frame[(frame < 1) | (frame > frame_count)]
     if len(outside):
         raise InputError(f"{path}: frame {outside[0]}, but the recording has frames 1 to {frame_count}")
     xyz_um, photons = table[list(REQUIRED_COLUMNS[1:4])].to_numpy(), table["photons"].to_numpy()
     frames = [(xyz_um[frame == number], photons[frame == number]) for number in range(1, frame_count + 1)]
     return [FrameTruth(*emitters, bright_enough(emitters[1], label_threshold)) for emitters in frames]
+
+
+def check_emitters(table: pd.DataFrame, path: str | Path) -> None:
+    """Raise InputError if an emitter lies where no microscope sees, or has fewer photons than 0."""
+    for name in REQUIRED_COLUMNS[1:4]:
+        far = np.flatnonzero(np.abs(table[name].to_numpy()) > MAX_POSITION_UM)
+        if len(far):
+            raise InputError(
+                f"{path}: row {far[0] + 2}, column {name!r}: {table[name].iloc[far[0]]:g} µm, farther than any frame "
+                f"reaches ({MAX_POSITION_UM:g}); positions are in µm"
+            )
+    dark = np.flatnonzero(table["photons"].to_numpy() < 0)
+    if len(dark):
+        raise InputError(
+            f"{path}: row {dark[0] + 2}, column 'photons': {table['photons'].iloc[dark[0]]:g}; expected 0 or more"
+        )
 
 
 def simulated_truth(simulated: SimulatedFrames, label_threshold: float | None) -> list[FrameTruth]:

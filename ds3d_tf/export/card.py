@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.file_names import CARD_FILE, EVALUATION_FOLDER, HISTORY_FILE, METRICS_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.machine import describe_machine
+from ds3d_tf.common.texts import load_json
 from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.training.run_folder.parts import how_it_ended, read_parts
@@ -94,8 +95,8 @@ def _use(setup: Setup) -> str:
 
 def _metrics(folder: Path) -> str:
     try:
-        metrics = json.loads((folder / EVALUATION_FOLDER / METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        metrics = load_json(folder / EVALUATION_FOLDER / METRICS_FILE)
+    except InputError:
         return "Not evaluated yet; run `ds3d evaluate --model FOLDER --out evaluation`."
     head = ("frames", "emitters", "Jaccard", "precision", "recall", "lateral RMSE (nm)", "axial RMSE (nm)")
     groups = [("all", metrics)]

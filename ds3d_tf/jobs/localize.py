@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.machine import has_bfloat16_units
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.recording.batches import Work, check_dask, localized_by_dask, localized_here
-from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.fill import (
+    LocalizedRecording,
+    check_outputs,
+    fill_table,
+    finished_by_a_killed_process,
+)
 from ds3d_tf.options import LocalizeOptions
 
 if TYPE_CHECKING:
@@ -54,27 +58,23 @@ def localize(
 
     Raises InputError for a model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
-
-    out = refuse_existing(out, overwrite)
-    check_table_name(out)
+    out = check_outputs(out, overwrite)
     figures = out.with_name(f"{out.stem}_plots") if options.plots else None
-    companion = companion_file(out)
-    if companion is not None:
-        refuse_existing(companion, overwrite)
     if figures is not None:
         check_folder(figures, overwrite, "localize")
     if options.dask is not None:
         check_dask(options.dask)
 
     from ds3d_tf.localization.frames.source import open_frames
-    from ds3d_tf.localization.localizer import Localizer, checked_options
-    from ds3d_tf.localization.tables.growing import GrowingTable
-    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
+
+    from ds3d_tf.localization.localizer import Localizer, checked_options
+    from ds3d_tf.localization.recording.identity import open_table, recording_facts
+    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
+
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
     if len(source) < 2 and localizer.context_frames > 1:
@@ -87,7 +87,9 @@ def localize(
     localizer.tile_size(shape, batch_size, radius_voxels)
     if options.precision == "bfloat16" and not has_bfloat16_units():
         console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
-    refiner, why_not = make_refiner(options.refine, localizer.setup, localizer.mask_rad)
+    refiner, why_not = make_refiner(
+        options.refine, localizer.setup, localizer.mask_rad, RefineOptions(options.false_alarms)
+    )
     if why_not:
         console.messages().print(why_not, soft_wrap=True)
     recording = str(Path(frames).expanduser().absolute())
@@ -103,19 +105,24 @@ def localize(
         refiner,
     )
     identity = {
-        "recording": recording,
-        "number of frames": len(source),
-        "first frame": zlib.crc32(source.first()[1].tobytes()),
         "model": localizer.fingerprint(),
         "threshold": threshold,
         "radius": radius_voxels,
         **({} if options.precision == "float32" else {"precision": options.precision}),
-        **({"refined": True} if refiner else {}),
+        **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
     }
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+        facts = recording_facts(identity, frames, source)
+        done = finished_by_a_killed_process(out, overwrite, facts)
+        if done is not None:
+            return done
         columns = COLUMNS + REFINED_COLUMNS if refiner else localizer.columns
-        table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
-        return _localize(work, source, localizer, table, out, figures, options.dask, progress)
+        table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
+        notes = None
+        if refiner:
+            refiner, notes = with_the_noise_of(source, refiner, localizer.setup, localizer.mask_rad, progress)
+            work = replace(work, refine=refiner)
+        return _localize(work, source, localizer, table, out, figures, options.dask, progress, notes)
 
 
 def _localize(
@@ -127,13 +134,14 @@ def _localize(
     figures: Path | None,
     dask: str | None,
     progress: Progress,
+    notes: dict[str, Any] | None,
 ) -> LocalizedRecording:
     if dask is None:
         finished = localized_here(work, source, localizer, table.next_frame)
     else:
         finished = localized_by_dask(work, dask, table.next_frame, len(source))
     draw = (lambda rows_file: _draw(figures, localizer, source, rows_file)) if figures else None
-    return fill_table(finished, source, table, localizer.setup, out, draw, progress)
+    return fill_table(finished, source, table, localizer.setup, out, draw, progress, notes)
 
 
 def _draw(folder: Path, localizer: Localizer, source: FrameSource, rows_file: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.shipped import find_model
 from ds3d_tf.options import ServeOptions
+from ds3d_tf.serving.limits import ServerLimits, read_token
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 _SECONDS_TO_FINISH = 30
@@ -33,9 +34,11 @@ def serve(models: Sequence[str], options: ServeOptions) -> None:
     if not largest_request_mb < 2048:
         raise InputError(f"{argument('largest_request_mb')} {largest_request_mb:g}: expected MB, below 2048")
     folders = named_folders(models)
-    require("this server", "serving", "grpc", "tensorflow_serving")
+    require("this server", "serving", "grpc", "tensorflow_serving", "grpc_health", "prometheus_client")
+    limits = _limits(options)
 
     from ds3d_tf.serving.grpc_server import start_grpc
+    from ds3d_tf.serving.metrics import Metrics
     from ds3d_tf.serving.rest_server import start_rest
     from ds3d_tf.serving.served_models import ServedModels
 
@@ -44,25 +47,47 @@ def serve(models: Sequence[str], options: ServeOptions) -> None:
         signal.signal(number, lambda *_: stop.set())
     served = ServedModels(folders, options.memory_gb, options.parallel)
     bracketed = f"[{host}]" if ":" in host else host
-    grpc_server, grpc_port = start_grpc(served, f"{bracketed}:{options.port}", largest_request_mb)
+    metrics = Metrics(lambda: served.turn.waiting)
+    address = f"{bracketed}:{options.port}"
+    grpc_server, grpc_port = start_grpc(served, address, largest_request_mb, limits, metrics)
     try:
-        rest = start_rest(served, host, options.rest_port, largest_request_mb)
+        rest = start_rest(served, host, options.rest_port, largest_request_mb, limits, metrics)
     except InputError:
         grpc_server.stop(0)
         raise
     messages = console.messages()
+    scheme = "http" if limits.certificate is None else "https"
     for name in folders:
         messages.print(
             f"serving {name} version {served.model(name).version}: gRPC at {bracketed}:{grpc_port}, "
-            f"REST at http://{bracketed}:{rest.server_address[1]}/v1/models/{name}",
+            f"REST at {scheme}://{bracketed}:{rest.server_address[1]}/v1/models/{name}",
             soft_wrap=True,
         )
     while not stop.wait(_SECONDS_BETWEEN_LOOKS):
         for news in served.refresh():
             messages.print(news, soft_wrap=True)
     messages.print("stopping")
-    rest.shutdown()
-    grpc_server.stop(_SECONDS_TO_FINISH).wait()
+    grpc_server.ds3d_health.enter_graceful_shutdown()
+    stopped = grpc_server.stop(_SECONDS_TO_FINISH)
+    rest.drain(_SECONDS_TO_FINISH)
+    stopped.wait()
+
+
+def _limits(options: ServeOptions) -> ServerLimits:
+    for name in ("tls_cert", "tls_key"):
+        path = getattr(options, name)
+        if path is not None and not path.is_file():
+            raise InputError(f"{argument(name)} {path}: no such file")
+    if options.tls_key is not None and options.tls_cert is None:
+        raise InputError(f"{argument('tls_key')}: give the certificate, too, with {argument('tls_cert')}")
+    return ServerLimits(
+        request_s=options.request_timeout_s,
+        connections=options.connections,
+        memory_gb=options.memory_gb,
+        token=None if options.token_file is None else read_token(options.token_file),
+        certificate=options.tls_cert,
+        key=options.tls_key,
+    )
 
 
 def named_folders(models: Sequence[str]) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,14 +13,19 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError, argument
-from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.lock import only_process
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.localization.localizations import Localizations
 from ds3d_tf.localization.recording.batches import Finished, Refine
-from ds3d_tf.localization.recording.fill import LocalizedRecording, fill_table
+from ds3d_tf.localization.recording.fill import (
+    LocalizedRecording,
+    check_outputs,
+    fill_table,
+    finished_by_a_killed_process,
+)
+from ds3d_tf.localization.recording.identity import checksums
 from ds3d_tf.options import ServeClientOptions
 from ds3d_tf.serving.client.connection import Retries, open_connection, parse_address
 
@@ -60,51 +64,53 @@ def serve_client(
 
     Raises InputError for a server, model, recording, option or output that cannot be used.
     """
-    from ds3d_tf.localization.tables.formats import check_table_name, companion_file
-
-    out = refuse_existing(out, overwrite)
-    check_table_name(out)
-    companion = companion_file(out)
-    if companion is not None:
-        refuse_existing(companion, overwrite)
+    out = check_outputs(out, overwrite)
     if parse_address(server)[0].startswith("grpc"):
         require("gRPC", "serving", "grpc", "tensorflow_serving")
 
     from ds3d_tf.localization.frames.source import open_frames
     from ds3d_tf.localization.localizer import checked_options
-    from ds3d_tf.localization.tables.growing import GrowingTable
+    from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import make_refiner
+    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
     from ds3d_tf.serving.client.remote_model import RemoteModel
+    from ds3d_tf.serving.limits import read_token
 
     source = open_frames(frames, keep_damaged=options.skip_damaged)
     shape = source.shape
-    connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates))
+    token = None if options.token_file is None else read_token(options.token_file)
+    connection = open_connection(server, options.timeout_s, _certificates(options.root_certificates), token)
     messages = console.messages()
     retries = Retries(server, options.patience_s, lambda text: messages.print(text, soft_wrap=True))
     try:
         remote = RemoteModel(connection, retries, model, options.version)
         remote.check_shape(shape, str(frames))
         threshold, radius_voxels = checked_options(remote.setup, options.threshold, options.radius_voxels)
-        refiner, why_not = make_refiner(options.refine, remote.setup, remote.mask_rad)
+        refiner, why_not = make_refiner(
+            options.refine, remote.setup, remote.mask_rad, RefineOptions(options.false_alarms)
+        )
         if why_not:
             messages.print(why_not, soft_wrap=True)
         identity = {
-            "recording": str(Path(frames).expanduser().absolute()),
-            "number of frames": len(source),
-            "first frame": zlib.crc32(source.first()[1].tobytes()),
             "served model": remote.fingerprint(),
             "threshold": threshold,
             "radius": radius_voxels,
-            **({"refined": True} if refiner else {}),
+            **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
         }
         with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
+            facts = recording_facts(identity, frames, source)
+            done = finished_by_a_killed_process(out, overwrite, facts)
+            if done is not None:
+                return done
             measured = MEASURED_COLUMNS if remote.setup.learning.network == "pixel" else ()
             columns = COLUMNS + (REFINED_COLUMNS if refiner else measured)
-            table = GrowingTable(out, identity, columns=columns, overwrite=overwrite)
+            table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
+            notes = None
+            if refiner:
+                refiner, notes = with_the_noise_of(source, refiner, remote.setup, remote.mask_rad, progress)
             work = _Work(remote, retries, threshold, radius_voxels, options.in_flight, options.skip_damaged, refiner)
-            finished = work.finished(source, table.next_frame)
-            return fill_table(finished, source, table, remote.setup, out, progress=progress)
+            parts = work.finished(source, table.next_frame)
+            return fill_table(parts, source, table, remote.setup, out, progress=progress, notes=notes)
     finally:
         retries.closed.set()
         connection.close()
@@ -154,7 +160,7 @@ class _Work:
                     if self._refine is not None and mask_rad is not None and first.indices:
                         found = self._refine(first.frames, found, mask_rad)
                     at = first.first + first.count
-                    yield Finished(at, found.renumbered(first.indices), first.damaged)
+                    yield Finished(at, found.renumbered(first.indices), first.damaged, checksums(first))
                 if batch is None:
                     break
         finally:

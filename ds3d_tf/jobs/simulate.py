@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ds3d_tf.common.files import check_room
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import SimulateOptions
 from ds3d_tf.setup import Setup
+from ds3d_tf.setup.bounds import check_emitter_count
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ def simulate(
     """
     count, emitter_count = options.count, options.emitter_count
     seed = setup.training_set.seed if options.seed is None else options.seed
+    check_emitter_count(setup, emitter_count)
     out = check_folder(out, overwrite, "simulate")
+    check_room(out, 2 * count * setup.volume.height_px * setup.volume.width_px)
 
     from ds3d_tf.simulation.dataset import TRUTH, write_dataset
     from ds3d_tf.simulation.preview import save_preview

@@ -11,6 +11,8 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.file_names import MASK_FILE, NETWORK_FILE, SETUP_FILE
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.versions import highest_version
+from ds3d_tf.model.file_checks import check_keras_file, check_network
+from ds3d_tf.optics.masks import read_mask
 from ds3d_tf.setup import Setup, load_setup
 
 
@@ -66,18 +68,17 @@ def load_model_folder(folder: str | Path) -> tuple[Any, Setup, np.ndarray]:
                 "`ds3d import-weights`"
             )
     setup = load_setup(folder / SETUP_FILE)
+    mask_rad = read_mask(folder / MASK_FILE)
+    check_keras_file(folder / NETWORK_FILE)
     import keras
 
     import ds3d_tf.model  # noqa: F401  (registers the layers)
 
     try:
-        model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+        model = keras.saving.load_model(folder / NETWORK_FILE, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged file
         raise InputError(
             f"{folder / NETWORK_FILE}: damaged, or not written by this program; train or import it again"
         ) from error
-    try:
-        mask_rad = np.load(folder / MASK_FILE, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{folder / MASK_FILE}: damaged; train or import the model again") from error
+    check_network(model, setup, folder)
     return model, setup, mask_rad

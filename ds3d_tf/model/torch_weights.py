@@ -10,6 +10,7 @@ import numpy as np
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.model.localization_net import LocalizationNet
 
+MAX_NUMBERS = 10**8
 _BLOCKS = {
     **{f"layer{i}": f"features_{i}" for i in range(1, 7)},
     **{f"deconv{i}": f"upsampling_{i}" for i in (1, 2)},
@@ -40,9 +41,24 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}: truncated or not a PyTorch weight file; expected DeepSTORM3D weights (.pkl)"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise InputError(f"{path}: expected a state_dict (names and tensors), got {type(state).__name__}")
+    for name, tensor in state.items():
+        _check_tensor(tensor, f"{path}: {name[:60]}")
     return {name: tensor.detach().to(torch.float32).numpy() for name, tensor in state.items()}
+
+
+def _check_tensor(tensor: Any, where: str) -> None:
+    """Refuse tensors that are not plain numbers in the file: sparse ones, or a few numbers that stand for many."""
+    import torch
+
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.is_complex():
+        raise InputError(f"{where}: a tensor of another kind ({tensor.layout}); save the weights as plain tensors")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes() or tensor.numel() > MAX_NUMBERS:
+        raise InputError(f"{where}: a tensor of {tensor.numel()} numbers that are not in the file; save it again")
 
 
 def network_from_state(

@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from ds3d_tf.common.arrays import MAX_BYTES, check_plane, read_npy, read_tiff_plane
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.texts import parse_yaml
 from ds3d_tf.optics.pupil import PupilGrids, pupil_grids
 from ds3d_tf.optics.zernike import zernike, zernike_phase
 from ds3d_tf.setup import Setup
@@ -68,7 +69,7 @@ def _tetrapod(setup: Setup, grids: PupilGrids) -> np.ndarray:
 def _designed(name: str) -> tuple[dict[int, float], float]:
     """Return the coefficients (Noll index → rad rms) and wavelength (µm) of a record of ``ds3d design-mask``."""
     file = resources.files("ds3d_tf.optics") / "designs" / f"{name}.yaml"
-    record = yaml.safe_load(file.read_text(encoding="utf-8"))
+    record = parse_yaml(file.read_text(encoding="utf-8"), name)
     return record["zernike_rad"], record["design_wavelength_um"]
 
 
@@ -93,7 +94,7 @@ def load_mask(setup: Setup, *, allow_substitute: bool = True) -> np.ndarray:
     """
     source, size = setup.mask.source, setup.mask.size_px
     if setup.mask_rad is not None:
-        return _fitting(_checked(setup.mask_rad, source), source, size)
+        return _fitting(check_mask(setup.mask_rad, source), source, size)
     if source not in _BUILT_IN:
         base_folder = setup.base_folder
         substitute = setup.mask_substitute if allow_substitute else None
@@ -175,7 +176,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     except Exception as error:  # each reader has its own kinds of error for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"mask {path} cannot be read as {path.suffix}: {reason}") from error
-    return _checked(array, path)
+    return check_mask(array, path)
 
 
 def _fitting(mask_rad: np.ndarray, name: str | Path, size_px: int) -> np.ndarray:
@@ -187,7 +188,15 @@ def _fitting(mask_rad: np.ndarray, name: str | Path, size_px: int) -> np.ndarray
     return mask_rad
 
 
-def _checked(array: np.ndarray, path: str | Path) -> np.ndarray:
+def check_mask(array: np.ndarray, path: str | Path) -> np.ndarray:
+    """Return a phase mask as float64 ``[N, N]`` (rows along y, columns along x), rad.
+
+    Args:
+        array: real numbers ``[N, N]``, rad.
+        path: its name in the error.
+
+    Raises InputError if it is not square, odd-sized and finite.
+    """
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise InputError(f"mask {path}: expected real numbers (phase in radians), got dtype {array.dtype}")
@@ -205,8 +214,12 @@ def _checked(array: np.ndarray, path: str | Path) -> np.ndarray:
 
 
 def _read_mat(path: Path) -> np.ndarray:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"mask {path}: {path.stat().st_size / 1e9:.3g} GB, too large for a mask")
+    for name, shape, _ in whosmat(path):
+        check_plane(shape, 8, f"mask {path}: {name}")
     variables = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     if len(variables) != 1:
         found = ", ".join(sorted(variables)) or "none"
@@ -216,15 +229,11 @@ def _read_mat(path: Path) -> np.ndarray:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    array: np.ndarray = np.load(path, allow_pickle=False)
-    return array
+    return read_npy(path, f"mask {path}")
 
 
 def _read_tif(path: Path) -> np.ndarray:
-    import tifffile
-
-    array: np.ndarray = tifffile.imread(path)
-    return array
+    return read_tiff_plane(path, f"mask {path}")
 
 
 _READERS = {".mat": _read_mat, ".npy": _read_npy, ".tif": _read_tif, ".tiff": _read_tif}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ds3d_tf.common.limits import MANY, MAX_COUNTS, MAX_DEPTH_VOXELS, MAX_SEED
 from ds3d_tf.common.options import Option, Options
 from ds3d_tf.options.shared import SPEED, Deterministic, EmitterCount, Resume, Seed
 
@@ -16,8 +17,10 @@ _SIMULATION, _SEARCH, _NETWORK = "Simulation", "Search", "Network"
 class SimulateOptions(Options):
     """Options of :func:`ds3d_tf.jobs.simulate.simulate`."""
 
-    count: Annotated[int, Option("--count", "Number of frames.", _SIMULATION, least=1)] = 100
-    seed: Annotated[int | None, Option("--seed", "Random seed; the setup's if omitted.", _SIMULATION, least=0)] = None
+    count: Annotated[int, Option("--count", "Number of frames.", _SIMULATION, least=1, most=MANY)] = 100
+    seed: Annotated[
+        int | None, Option("--seed", "Random seed; the setup's if omitted.", _SIMULATION, least=0, most=MAX_SEED)
+    ] = None
     emitter_count: EmitterCount = None
 
 
@@ -43,7 +46,7 @@ class LearnMaskOptions(Options):
         bool, Option("--fixed-mask", "Keep the mask fixed and train only the network, for comparison.")
     ] = False
     pictures_every: Annotated[
-        int, Option("--pictures-every", "Draw the mask every K epochs; 0: never.", "Output", "K", least=0)
+        int, Option("--pictures-every", "Draw the mask every K epochs; 0: never.", "Output", "K", least=0, most=MANY)
     ] = 1
     deterministic: Deterministic = False
 
@@ -67,15 +70,22 @@ class TuneOptions(Options):
             f"Maximum number of trials; {DEFAULT_TRIALS} if omitted, or the schedule of hyperband.",
             _SEARCH,
             least=1,
+            most=MANY,
         ),
     ] = None
-    epochs: Annotated[int | None, Option("--epochs", "Epochs per trial; the setup's if omitted.", _SEARCH, least=1)] = (
-        None
-    )
+    epochs: Annotated[
+        int | None, Option("--epochs", "Epochs per trial; the setup's if omitted.", _SEARCH, least=1, most=MANY)
+    ] = None
     seed: Seed = 0
     workers: Annotated[
         int,
-        Option("--workers", "Number of worker processes on this machine; 0: train in this process.", SPEED, least=0),
+        Option(
+            "--workers",
+            "Number of worker processes on this machine; 0: train in this process.",
+            SPEED,
+            least=0,
+            most=1024,
+        ),
     ] = 0
 
 
@@ -84,7 +94,14 @@ class ImportWeightsOptions(Options):
     """Options of :func:`ds3d_tf.jobs.import_weights.import_weights`."""
 
     depth_voxels: Annotated[
-        int | None, Option("--depth", "Number of depth voxels, if it differs from the setup's.", _NETWORK)
+        int | None,
+        Option(
+            "--depth",
+            "Number of depth voxels, if it differs from the setup's.",
+            _NETWORK,
+            least=1,
+            most=MAX_DEPTH_VOXELS,
+        ),
     ] = None
     max_dilation: Annotated[
         int | None, Option("--dilation", "Largest dilation, 16 or 4; detected if omitted.", _NETWORK)
@@ -94,5 +111,6 @@ class ImportWeightsOptions(Options):
         Option("--grid", "Voxel grid of the training; detected if omitted.", _NETWORK),
     ] = None
     scaling_factor: Annotated[
-        float | None, Option("--scaling-factor", "Largest confidence; the setup's if omitted.", _NETWORK)
+        float | None,
+        Option("--scaling-factor", "Largest confidence; the setup's if omitted.", _NETWORK, above=0, most=MAX_COUNTS),
     ] = None

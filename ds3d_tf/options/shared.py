@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from ds3d_tf.common.limits import MANY, MAX_BATCH, MAX_COUNTS, MAX_EMITTERS, MAX_RADIUS_VOXELS, MAX_SEED
 from ds3d_tf.common.options import Option
 
 DETECTION = "Detection"
@@ -14,23 +15,46 @@ DEFAULT_MEMORY_GB = 4.0
 
 Threshold = Annotated[
     float | None,
-    Option("--threshold", "Minimum confidence of a localization; the model's own if omitted.", DETECTION),
+    Option(
+        "--threshold",
+        "Minimum confidence of a localization; the model's own if omitted.",
+        DETECTION,
+        least=0,
+        most=MAX_COUNTS,
+    ),
 ]
 RadiusVoxels = Annotated[
     int | None,
-    Option("--radius", "Radius of a peak's neighbourhood, voxels; the model's own if omitted.", DETECTION),
+    Option(
+        "--radius",
+        "Radius of a peak's neighbourhood, voxels; the model's own if omitted.",
+        DETECTION,
+        least=1,
+        most=MAX_RADIUS_VOXELS,
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    Option("--batch", "Frames per step; chosen by frame size if omitted.", SPEED, least=1),
+    Option("--batch", "Frames per step; chosen by frame size if omitted.", SPEED, least=1, most=MAX_BATCH),
 ]
 MemoryGB = Annotated[
     float,
-    Option("--memory", "Maximum memory of the process; larger frames are processed in tiles.", SPEED, "GB", above=0),
+    Option(
+        "--memory",
+        "Maximum memory of the process; larger frames are processed in tiles.",
+        SPEED,
+        "GB",
+        above=0,
+        most=MANY,
+    ),
 ]
 SkipDamaged = Annotated[
     bool,
     Option("--skip-damaged", "Skip damaged frames and list them in OUT.log.", INPUT),
+]
+Grown = Annotated[
+    bool,
+    Option("--continue", "Resume although the recording has more frames than when the job began.", INPUT),
 ]
 RefineOption = Annotated[
     bool | None,
@@ -41,10 +65,27 @@ RefineOption = Annotated[
         DETECTION,
     ),
 ]
-Seed = Annotated[int, Option("--seed", "Random seed.", least=0)]
+FalseAlarms = Annotated[
+    float,
+    Option(
+        "--false-alarms",
+        "Emitters that noise alone may add to a frame on average; fewer lose faint molecules.",
+        DETECTION,
+        "RATE",
+        above=0,
+        most=0.9,
+    ),
+]
+Seed = Annotated[int, Option("--seed", "Random seed.", least=0, most=MAX_SEED)]
 EmitterCount = Annotated[
     int | None,
-    Option("--emitters", "Number of emitters in every simulated frame; random if omitted.", "Simulation", least=0),
+    Option(
+        "--emitters",
+        "Number of emitters in every simulated frame; random if omitted.",
+        "Simulation",
+        least=0,
+        most=MAX_EMITTERS,
+    ),
 ]
 Deterministic = Annotated[
     bool,

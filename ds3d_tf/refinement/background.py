@@ -61,6 +61,35 @@ class SplineBackground:
         return products.reshape(p, p, q, q).transpose(0, 2, 1, 3).reshape(p * q, p * q)
 
 
+def inner_splines(spline: SplineBackground, rows: slice, columns: slice) -> tuple[slice, slice]:
+    """Return which B-splines along y and along x are 0 outside some rows and columns of the frame."""
+    return _inside(spline.rows, rows), _inside(spline.columns, columns)
+
+
+def _inside(basis: np.ndarray, pixels: slice) -> slice:
+    outside = np.ones(basis.shape[1], bool)
+    outside[pixels] = False
+    inner = np.flatnonzero(~basis[:, outside].any(axis=1))
+    return slice(int(inner[0]), int(inner[-1]) + 1) if len(inner) else slice(0, 0)
+
+
+def cut_background(
+    spline: SplineBackground, rows: slice, columns: slice, inner: tuple[slice, slice]
+) -> SplineBackground:
+    """Return some of the B-splines on some rows and columns (pixels) of a frame."""
+    down, across = spline.rows[inner[0], rows], spline.columns[inner[1], columns]
+    p, q = spline.shape
+    roughness = spline.roughness.reshape(p, q, p, q)[inner[0], inner[1], inner[0], inner[1]]
+    size = len(down) * len(across)
+    return SplineBackground(
+        down,
+        across,
+        roughness.reshape(size, size),
+        (down[:, None] * down).reshape(-1, down.shape[1]),
+        (across[:, None] * across).reshape(-1, across.shape[1]).T,
+    )
+
+
 @lru_cache(maxsize=32)
 def spline_background(height_px: int, width_px: int, knot_distance_px: float = KNOT_DISTANCE_PX) -> SplineBackground:
     """Return the B-splines of a frame, their knots about ``knot_distance_px`` pixels apart."""

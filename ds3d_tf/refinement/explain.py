@@ -9,6 +9,7 @@ from ds3d_tf.refinement.moves import (
     Rules,
     add_candidates,
     covariance,
+    neighbours,
     prune,
     reseed,
     search_deeper,
@@ -21,6 +22,10 @@ from ds3d_tf.refinement.moves import (
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 
 _LEAST_SHARE = 0.05
+# An emitter whose uncertainty, enlarged by its misfit, is smaller is not reconsidered.
+_MIN_SUSPICION_UM = 0.03
+_FAINT_GAINS = 6.0
+_MAX_PARTNERS = 3
 
 
 def linear_start(scene: Scene, emitters: np.ndarray, empty: Fit) -> Fit:
@@ -77,22 +82,43 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
         before = rules.score(fit)
         if len(fit.emitters):
             fit = split_emitters(scene, fit, rules, 6.0, 6)
-        fit = search_deeper(scene, fit, rules, 3.8)
+        fit = search_deeper(scene, fit, rules, rules.snr)
         fit = prune(scene, fit, rules)
         if rules.score(fit) < before + 1:
             break
-    tried: list[np.ndarray] = []
-    order = np.zeros(0, np.int64)
-    seen: Fit | None = None
-    for _ in range(max_tries):
-        if seen is not fit:
-            sigma = np.sqrt(np.maximum(np.einsum("eii->ei", covariance(scene, fit)), 0))
-            order, seen = np.argsort(-suspicion(scene, fit, sigma), kind="stable"), fit
-        new = [k for k in order if not any(np.abs(fit.emitters[k, :3] - t).max() < 0.03 for t in tried)]
-        if not new:
-            break
-        tried.append(fit.emitters[new[0], :3])
-        fit = reseed(scene, fit, int(new[0]), rules)
+    fit = _reconsider(scene, fit, rules, max_tries)
     fit = refit(scene, fit, max_steps=6)
     fit = prune(scene, fit, rules)
     return refit(scene, fit, max_steps=6, tolerance=0.02)
+
+
+def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
+    """Return a fit whose most suspect emitters were taken away on trial, alone and with a neighbour.
+
+    Suspect is who fits badly for its uncertainty, and who is faint: a faint one may be what a wrong place of a
+    brighter one leaves over, and then each looks fine while the other is there.
+    """
+    tried: list[np.ndarray] = []
+    for _ in range(max_tries):
+        spread = covariance(scene, fit)
+        sigma = np.sqrt(np.maximum(np.einsum("eii->ei", spread), 0))
+        strength = (fit.emitters[:, PHOTONS] / np.maximum(sigma[:, PHOTONS], 1e-15)) ** 2 / 2
+        doubt = np.maximum(
+            suspicion(scene, fit, sigma) / _MIN_SUSPICION_UM, _FAINT_GAINS * rules.gain / np.maximum(strength, 1e-15)
+        )
+        new = [
+            k
+            for k in np.argsort(-doubt, kind="stable")
+            if doubt[k] > 1 and not any(np.abs(fit.emitters[k, :3] - t).max() < 0.03 for t in tried)
+        ]
+        if not new:
+            break
+        index = int(new[0])
+        tried.append(fit.emitters[index, :3])
+        before = fit
+        fit = reseed(scene, fit, np.array([index]), rules)
+        for other in neighbours(fit, tried[-1], but=index)[:_MAX_PARTNERS] if fit is before else ():
+            fit = reseed(scene, fit, np.array([index, int(other)]), rules)
+            if fit is not before:
+                break
+    return fit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,12 @@ from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 _MAX_STEP = np.array([0.12, 0.12, 0.2, np.inf, 0.15])
 MIN_PHOTONS = 1.0
 _MIN_DAMPING, _MAX_DAMPING = 1e-4, 1e4
+_TILE_PX = 40
+_LARGE_SYSTEM = 500
+# A part larger than this share of its frame is no easier to fit than the frame.
+_LOCAL_SHARE = 0.6
+# Two knots: the background below an image moves without what lies beyond.
+_BACKGROUND_ROOM_PX = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,8 @@ def evaluate(scene: Scene, emitters: np.ndarray, background: np.ndarray) -> Fit:
 
 def _value(scene: Scene, emitters: np.ndarray, background: np.ndarray, mean: np.ndarray) -> float:
     bends = background @ scene.spline.roughness @ background / scene.bending**2
+    if scene.bend_pull is not None:
+        bends += 2 * (background @ scene.bend_pull) / scene.bending**2
     return scene.frame.log_likelihood(mean) - bends / 2 - _blur_penalty(scene, emitters)
 
 
@@ -114,6 +124,43 @@ def refit_nearby(
     local = _Local(part, inside, np.arange(len(free)))
     local.limits = scene.limits()
     return evaluate_at(scene, start, free, _improved(local, max_steps, tolerance, damping).emitters)
+
+
+def refit_around(
+    scene: Scene,
+    start: Fit,
+    free: np.ndarray,
+    xyz_um: np.ndarray,
+    *,
+    max_steps: int = 4,
+    tolerance: float = 0.1,
+    damping: float = 1e-2,
+) -> Fit:
+    """Return a fit improved in a few emitters and the background around a place, all else held.
+
+    Args:
+        scene: the frame.
+        start: where to begin.
+        free: int ``[F]``, indices of the emitters that move.
+        xyz_um: float ``[N, 3]`` (x, y, z), µm, places that the background is fitted around besides these emitters.
+        max_steps: steps at most.
+        tolerance: the fit ends when a step should gain less than this in log-likelihood.
+        damping: initial damping, relative to the diagonal of the Fisher information.
+    """
+    free = np.asarray(free, np.int64)
+    box = scene.surroundings(np.concatenate([start.emitters[free, :3], xyz_um]), _BACKGROUND_ROOM_PX)
+    if (box[0].stop - box[0].start) * (box[1].stop - box[1].start) > _LOCAL_SHARE * start.mean.size:
+        return refit(scene, start, free, max_steps=max_steps, tolerance=tolerance, damping=damping)
+    part, chosen = scene.part_with_background(*box, start.background)
+    inside = Fit(start.emitters[free], start.background[chosen], start.mean[box], start.tails[box], -np.inf)
+    local = _Local(part, inside, np.arange(len(free)))
+    local.limits = scene.limits()
+    point = _improved(local, max_steps, tolerance, damping)
+    background = start.background.copy()
+    background[chosen] = point.background
+    mean = start.mean.copy()
+    mean[box] += part.spline.surface(point.background - start.background[chosen])
+    return evaluate_at(scene, Fit(start.emitters, background, mean, start.tails, -np.inf), free, point.emitters)
 
 
 def evaluate_at(scene: Scene, fit: Fit, free: np.ndarray, moved: np.ndarray) -> Fit:
@@ -214,10 +261,8 @@ class _Local:
 
     def step(self, point: _Point, system: System, damping: float) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the next emitters and background, and the gain that the quadratic model promises."""
-        damped = system.information + damping * np.eye(len(system.score))
-        try:
-            change = cho_solve(cho_factor(damped, lower=True, check_finite=False), system.score, check_finite=False)
-        except LinAlgError:
+        change = _solved(system.information, damping, system.score)
+        if change is None:
             return point.emitters, point.background, 0.0
         gain = float(system.score @ change) / 2
         change = change * system.scale
@@ -247,6 +292,21 @@ class _Local:
         return Fit(emitters, point.background, mean, tails, _value(scene, emitters, point.background, mean))
 
 
+def _solved(information: np.ndarray, damping: float, score: np.ndarray) -> np.ndarray | None:
+    """Return (information + damping)⁻¹ score, or None if that is not positive definite.
+
+    Large systems are solved in single precision, twice as fast: a step need not be exact.
+    """
+    for dtype in (np.float32, np.float64) if len(score) >= _LARGE_SYSTEM else (np.float64,):
+        damped = (information + damping * np.eye(len(score))).astype(dtype)
+        with contextlib.suppress(LinAlgError):
+            factor = cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
+            change = cho_solve(factor, score.astype(dtype), check_finite=False)
+            if np.isfinite(change).all():
+                return np.asarray(change, np.float64)
+    return None
+
+
 def normal_equations(
     scene: Scene, emitters: np.ndarray, background: np.ndarray, derivatives: np.ndarray, mean: np.ndarray
 ) -> System:
@@ -261,36 +321,24 @@ def normal_equations(
         mean: float32 ``[H, W]``, expected photoelectrons a pixel.
     """
     per = 5 if scene.fit_blur else 4
-    count, (height, width) = len(emitters), scene.shape
+    count = len(emitters)
     weights = scene.frame.valid / scene.frame.variance(mean)
     residual = (scene.frame.data - mean) * weights
-    jacobian = np.zeros((count, per, height, width), np.float32)
-    order = [1, 2, 3, 0, 4][:per]
-    for index, (rows, columns, inner_rows, inner_columns) in enumerate(
-        scene.windows(scene.model.core, emitters[:, :3])
-    ):
-        photons = np.float32(emitters[index, PHOTONS])
-        for place, source in enumerate(order):
-            image = derivatives[index, source, inner_rows, inner_columns]
-            jacobian[index, place, rows, columns] = image if source == 0 else photons * image
-    images = jacobian.reshape(count * per, height, width)
-    weighted = images * weights
-    flat, spline_count = images.reshape(count * per, height * width), background.size
+    spline_count = background.size
     size = count * per + spline_count
-    information = np.empty((size, size))
+    information = np.zeros((size, size))
+    score = np.empty(size)
     if count:
-        # A symmetric product takes half the time of a general one; BLAS sees the rows as columns.
-        scaled = (images * np.sqrt(weights)).reshape(count * per, height * width)
-        upper = ssyrk(1.0, scaled.T, trans=1)
-        information[: count * per, : count * per] = upper + np.triu(upper, 1).T
-    cross = scene.spline.projected(weighted)
-    information[: count * per, count * per :] = cross
-    information[count * per :, : count * per] = cross.T
+        own, cross, pull = _emitter_products(scene, emitters, derivatives, weights, residual, per)
+        information[: count * per, : count * per] = own
+        information[: count * per, count * per :] = cross
+        information[count * per :, : count * per] = cross.T
+        score[: count * per] = pull
     bends = scene.spline.roughness / scene.bending**2
     information[count * per :, count * per :] = scene.spline.gram(weights) + bends
-    score = np.empty(size)
-    score[: count * per] = flat @ residual.ravel()
     score[count * per :] = scene.spline.projected(residual[None])[0] - bends @ background
+    if scene.bend_pull is not None:
+        score[count * per :] -= scene.bend_pull / scene.bending**2
     if scene.fit_blur:
         blur = np.arange(count) * per + BLUR
         information[blur, blur] += scene.blur_sigma_px**-2
@@ -299,3 +347,63 @@ def normal_equations(
     scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * max(float(diagonal.max(initial=0)), 1.0)))
     information *= scale[:, None] * scale
     return System(information, score * scale, scale)
+
+
+def _emitter_products(
+    scene: Scene,
+    emitters: np.ndarray,
+    derivatives: np.ndarray,
+    weights: np.ndarray,
+    residual: np.ndarray,
+    per: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the emitters' information, their products with the background's B-splines, and their score.
+
+    Tile by tile, with the emitters alone that reach a tile: far emitters share no pixel.
+    """
+    count, spline = len(emitters), scene.spline
+    order = [1, 2, 3, 0, 4][:per]
+    images = derivatives[:, order]
+    photons = emitters[:, PHOTONS].astype(np.float32)
+    images *= np.where(np.array(order) == 0, np.float32(1), photons[:, None])[:, :, None, None].astype(np.float32)
+    windows = scene.windows(scene.model.core, emitters[:, :3])
+    edges = np.array([[r.start, r.stop, c.start, c.stop, i.start, j.start] for r, c, i, j in windows])
+    own = np.zeros((count * per, count * per), np.float32)
+    cross = np.zeros((count * per, *spline.shape), np.float32)
+    pull = np.zeros(count * per)
+    root = np.sqrt(weights)
+    parameters = np.arange(per)
+    for top, bottom in _tile_spans(scene.shape[0]):
+        for left, right in _tile_spans(scene.shape[1]):
+            near = np.flatnonzero(
+                (edges[:, 0] < bottom) & (edges[:, 1] > top) & (edges[:, 2] < right) & (edges[:, 3] > left)
+            )
+            if not len(near):
+                continue
+            part = np.zeros((len(near), per, bottom - top, right - left), np.float32)
+            for place, (index, edge) in enumerate(zip(near.tolist(), edges[near].tolist(), strict=True)):
+                up, down, west, east = max(edge[0], top), min(edge[1], bottom), max(edge[2], left), min(edge[3], right)
+                row, column = edge[4] - edge[0], edge[5] - edge[2]
+                part[place, :, up - top : down - top, west - left : east - left] = images[
+                    index, :, up + row : down + row, west + column : east + column
+                ]
+            chosen = (near[:, None] * per + parameters).ravel()
+            flat = part.reshape(len(chosen), -1)
+            pull[chosen] += flat @ residual[top:bottom, left:right].ravel()
+            if cross.size:
+                down_splines = np.flatnonzero(spline.rows[:, top:bottom].any(axis=1))
+                across_splines = np.flatnonzero(spline.columns[:, left:right].any(axis=1))
+                weighted = (flat * weights[top:bottom, left:right].ravel()).reshape(-1, bottom - top, right - left)
+                sums = (spline.rows[down_splines, top:bottom] @ weighted) @ spline.columns[across_splines, left:right].T
+                cross[np.ix_(chosen, down_splines, across_splines)] += sums
+            flat *= root[top:bottom, left:right].ravel()
+            # A symmetric product takes half the time of a general one; BLAS sees the rows as columns.
+            own[np.ix_(chosen, chosen)] += ssyrk(1.0, flat.T, trans=1)
+    own = np.triu(own)
+    return own + np.triu(own, 1).T, cross.reshape(count * per, -1), pull
+
+
+def _tile_spans(size_px: int) -> list[tuple[int, int]]:
+    count = max(1, round(size_px / _TILE_PX))
+    edges = [round(size_px * k / count) for k in range(count + 1)]
+    return list(itertools.pairwise(edges))

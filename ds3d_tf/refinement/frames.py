@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,7 @@ def refine(
     noise.check_shape(shape)
     proposals = _proposals(start, len(frames), shape)
     model = image_model(setup.optics, setup.volume, load_mask(setup) if mask is None else mask)
-    blur_px = sum(setup.blur.sigma_range_px) / 2
-    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, blur_px))
+    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, setup.blur.sigma_range_px))
 
     def refined(index: int) -> dict[str, np.ndarray]:
         return _refine_frame(index, frames[index], proposals[index], setup, model, noise, gain, options.max_tries)
@@ -94,6 +94,74 @@ def _proposals(start: Localizations | None, count: int, shape: tuple[int, int]) 
     return [rows[start.frame == number] for number in range(1, count + 1)]
 
 
+@dataclass(frozen=True, eq=False)
+class ExplainedFrame:
+    """A frame as its emitters and background explain it.
+
+    Attributes:
+        mean_counts: float64 ``[H, W]``, expected counts.
+        windows: rows and columns of each emitter's image.
+    """
+
+    mean_counts: np.ndarray
+    windows: list[tuple[slice, slice]]
+
+
+def explained_frame(
+    counts: np.ndarray, setup: Setup, mask_rad: np.ndarray, noise: CameraNoise, options: RefineOptions
+) -> ExplainedFrame:
+    """Return what a frame is expected to be, its emitters found from nothing.
+
+    Args:
+        counts: float ``[H, W]``, raw counts.
+        setup: optics, depth range and blur.
+        mask_rad: float ``[N, N]`` (rows along y, columns along x), phase mask, rad.
+        noise: how counts become photoelectrons, and their noise.
+        options: rate of false alarms and effort.
+    """
+    model = image_model(setup.optics, setup.volume, mask_rad)
+    shape = (counts.shape[0], counts.shape[1])
+    gain = min_gain(options.false_alarms_per_frame, distinct_places(model, shape, setup.blur.sigma_range_px))
+    with one_thread_each():
+        parts = _explained(counts, np.zeros((0, 4)), setup, model, noise, gain, options.max_tries)
+    mean, windows = np.zeros(shape), []
+    for part in parts:
+        row, column = shape[0] // 2 - part.scene.centre_px[0], shape[1] // 2 - part.scene.centre_px[1]
+        height, width = part.scene.shape
+        mean[row : row + height, column : column + width] = part.fit.mean
+        for rows, columns, _, _ in part.scene.windows(model.core, part.fit.emitters[part.own, :3]):
+            windows.append(
+                (slice(rows.start + row, rows.stop + row), slice(columns.start + column, columns.stop + column))
+            )
+    return ExplainedFrame(noise.offset + noise.gain * noise.excess * mean, windows)
+
+
+def _explained(
+    counts: np.ndarray,
+    proposed: np.ndarray,
+    setup: Setup,
+    model: ImageModel,
+    noise: CameraNoise,
+    gain: float,
+    max_tries: int,
+) -> list[RegionFit]:
+    height, width = counts.shape
+    middle, frame, blur_range_px = (height // 2, width // 2), noise.measured(counts), setup.blur.sigma_range_px
+
+    def explained(scene: Scene, start: np.ndarray) -> Fit:
+        table = templates(model, scene.shape, scene.blur_px, scene.stiffness)
+        rules = Rules(table, gain, _TRIED_SHARE * float(np.sqrt(2 * gain)))
+        return explain(scene, np.clip(start, *scene.limits()), empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
+
+    emitters = np.zeros((len(proposed), 5))
+    emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, sum(blur_range_px) / 2
+    if max(counts.shape) > MAX_WHOLE_PX:
+        return explain_in_regions(frame, model, middle, blur_range_px, emitters, explained)
+    scene = make_scene(frame, model, middle, blur_range_px)
+    fit = explained(scene, emitters)
+    return [RegionFit(scene, fit, np.arange(len(fit.emitters)))]
+
+
 def _refine_frame(
     index: int,
     counts: np.ndarray,
@@ -104,21 +172,7 @@ def _refine_frame(
     gain: float,
     max_tries: int,
 ) -> dict[str, np.ndarray]:
-    height, width = counts.shape
-    middle, frame, blur_range_px = (height // 2, width // 2), noise.measured(counts), setup.blur.sigma_range_px
-
-    def explained(scene: Scene, start: np.ndarray) -> Fit:
-        rules = Rules(templates(model, scene.shape, scene.blur_px), gain, _TRIED_SHARE * float(np.sqrt(2 * gain)))
-        return explain(scene, np.clip(start, *scene.limits()), empty_fit(scene), rules, _MAX_ROUNDS, max_tries)
-
-    emitters = np.zeros((len(proposed), 5))
-    emitters[:, :3], emitters[:, PHOTONS], emitters[:, BLUR] = proposed[:, :3], 1, sum(blur_range_px) / 2
-    if max(counts.shape) <= MAX_WHOLE_PX:
-        scene = make_scene(frame, model, middle, blur_range_px)
-        fit = explained(scene, emitters)
-        parts = [RegionFit(scene, fit, np.arange(len(fit.emitters)))]
-    else:
-        parts = explain_in_regions(frame, model, middle, blur_range_px, emitters, explained)
+    parts = _explained(counts, proposed, setup, model, noise, gain, max_tries)
     columns = [_columns(part, index, noise.photons_per_unit) for part in parts]
     result = {name: np.concatenate([some[name] for some in columns]) for name in columns[0]}
     result["confidence"] = _confidence(result["xyz_um"], proposed)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_nearby
+from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_around, refit_nearby
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
 from ds3d_tf.refinement.split import splits
@@ -17,6 +18,7 @@ _NEIGHBOUR_UM = 2.5
 _SEED_DISTANCE_UM = 1.5
 _PEAK_DISTANCE_PX = 5
 _MAX_PRUNINGS = 6
+_NEAR_CALL = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,12 @@ def covariance(scene: Scene, fit: Fit) -> np.ndarray:
     derivatives = scene.model.core.derivatives(fit.emitters[:, :3], fit.emitters[:, BLUR])
     system = normal_equations(scene, fit.emitters, fit.background, derivatives, fit.mean)
     size = len(system.score)
-    inverse = np.linalg.inv(system.information + 1e-9 * np.eye(size))
+    factor, failed = dpotrf(system.information + 1e-9 * np.eye(size), lower=1, overwrite_a=1)
+    if failed:
+        inverse = np.linalg.pinv(system.information, hermitian=True)
+    else:
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
     inverse *= system.scale[:, None] * system.scale
     for index in range(count):
         part = slice(index * per, (index + 1) * per)
@@ -133,7 +140,10 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
         before = fit
         for place in fit.emitters[doubtful[np.argsort(strength[doubtful], kind="stable")], :3]:
             index = nearest(fit, place)
-            trial = _without(scene, fit, index)
+            trial = _without(scene, fit, np.array([index]))
+            if 0 <= rules.score(fit) - rules.score(trial) < _NEAR_CALL:
+                # A background held far from the place still speaks for the emitter.
+                trial = refit(scene, trial, max_steps=4)
             if rules.score(trial) > rules.score(fit):
                 fit = trial
         if fit is before:
@@ -152,28 +162,30 @@ def nearest(fit: Fit, xyz_um: np.ndarray) -> int:
     return int(np.argmin(np.sum((fit.emitters[:, :3] - xyz_um) ** 2, axis=1)))
 
 
-def _without(scene: Scene, fit: Fit, index: int) -> Fit:
-    around = neighbours(fit, fit.emitters[index, :3], but=index)
-    around = around - (around > index)
-    return refit_nearby(scene, without_emitters(scene, fit, np.array([index])), around, max_steps=5)
+def _without(scene: Scene, fit: Fit, gone: np.ndarray) -> Fit:
+    fewer = without_emitters(scene, fit, gone)
+    around = neighbours(fewer, fit.emitters[gone, :3].mean(axis=0))
+    # The background moves along: held, it would make every emitter seem to be needed.
+    return refit_around(scene, fewer, around, fit.emitters[gone, :3], max_steps=4)
 
 
-def reseed(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
-    """Return the better of a fit and what comes of taking one of its emitters away and looking what is missing.
+def reseed(scene: Scene, fit: Fit, gone: np.ndarray, rules: Rules) -> Fit:
+    """Return the better of a fit and what comes of taking some emitters away and looking what is missing.
 
     Args:
         scene: the frame.
         fit: its present explanation.
-        index: the emitter to take away.
+        gone: int ``[N]``, indices of the emitters to take away: one, or two that may be one.
         rules: thresholds and templates.
     """
-    place = fit.emitters[index, :3]
-    trial = _without(scene, fit, index)
+    place = fit.emitters[gone, :3].mean(axis=0)
+    reach_um = float(np.hypot(*(fit.emitters[gone, :2] - place[:2]).T).max()) + _SEED_DISTANCE_UM
+    trial = _without(scene, fit, gone)
     best = fit if rules.score(fit) >= rules.score(trial) else trial
     old = len(trial.emitters)
     around = neighbours(trial, place)
     for _ in range(2):
-        found = _near(scene, trial, place, rules)
+        found = _near(scene, trial, fit.mean, place, reach_um, rules)
         if not len(found.emitters):
             break
         trial = with_emitters(scene, trial, found.emitters[:1])
@@ -184,8 +196,9 @@ def reseed(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
     return best
 
 
-def _near(scene: Scene, fit: Fit, place: np.ndarray, rules: Rules) -> Candidates:
-    ratio, denominator = signal_to_noise(scene, fit, rules.table)
+def _near(scene: Scene, fit: Fit, expected: np.ndarray, place: np.ndarray, reach_um: float, rules: Rules) -> Candidates:
+    # What was taken away had made the pixels noisier: without it a search would look at its brightest pixels alone.
+    ratio, denominator = signal_to_noise(scene, fit, rules.table, expected)
     scale = scene.model.core.pixels_per_um
     pixel = place[1::-1] * scale + np.array(scene.centre_px)
     return candidates(
@@ -196,12 +209,12 @@ def _near(scene: Scene, fit: Fit, place: np.ndarray, rules: Rules) -> Candidates
         rules.snr,
         max_count=2,
         distance_px=_PEAK_DISTANCE_PX,
-        near=(pixel, _SEED_DISTANCE_UM * scale),
+        near=(pixel, reach_um * scale),
     )
 
 
 def suspicion(scene: Scene, fit: Fit, sigma: np.ndarray) -> np.ndarray:
-    """Return how likely each emitter is wrong: float64 ``[E]``, no unit, for ordering.
+    """Return how likely each emitter is wrong: float64 ``[E]``, µm, for ordering; a good one's is its uncertainty.
 
     Args:
         scene: the frame.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
@@ -12,6 +14,7 @@ from ds3d_tf.setup.camera_files import load_camera
 
 # A dark, noiseless pixel would carry infinite information.
 MIN_VARIANCE = 0.05
+_SMOOTHING_PX, _BLOCK_PX, _LOW_PERCENT = 1.5, 40, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,8 @@ class CameraNoise:
         excess: variance over mean of the shot noise in photoelectrons: 1, or 2 for an EMCCD.
         valid: bool ``[H, W]``, True for pixels to use; None: all.
         quantum_efficiency: photoelectrons of a photon, no unit.
+        model_error: standard deviation of the images' error over the emitters' light, no unit: no measured PSF is
+            perfect, and without it a bright emitter breeds satellites.
     """
 
     offset: float | np.ndarray = 0.0
@@ -33,6 +38,7 @@ class CameraNoise:
     excess: float = 1.0
     valid: np.ndarray | None = None
     quantum_efficiency: float = 1.0
+    model_error: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("gain", None), ("read_sigma", 0.0), ("offset", -np.inf)):
@@ -47,6 +53,8 @@ class CameraNoise:
             raise InputError(f"quantum_efficiency: expected above 0, at most 1, got {self.quantum_efficiency:g}")
         if not (np.isfinite(self.excess) and self.excess > 0):
             raise InputError(f"excess: expected a positive number, got {self.excess:g}")
+        if not 0 <= self.model_error < 1:
+            raise InputError(f"model_error: expected 0 or more, less than 1, got {self.model_error:g}")
 
     @property
     def photons_per_unit(self) -> float:
@@ -105,11 +113,32 @@ class CameraNoise:
         with np.errstate(invalid="ignore", divide="ignore"):
             electrons = (counts - self.offset) / self.gain / self.excess
         variance = np.broadcast_to((np.asarray(self.read_sigma, np.float64) / self.excess) ** 2, counts.shape)
-        return MeasuredFrame(
-            data=np.where(valid, electrons, 0).astype(np.float32),
-            extra_variance=np.where(valid, variance, 0).astype(np.float32),
-            valid=valid.astype(np.float32),
-        )
+        data = np.where(valid, electrons, 0).astype(np.float32)
+        variance = np.where(valid, variance, 0).astype(np.float32)
+        if self.model_error > 0:
+            variance = variance + (np.float32(self.model_error) * light_above_background(data, valid)) ** 2
+        return MeasuredFrame(data, variance, valid.astype(np.float32))
+
+
+def light_above_background(data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return a frame's light above a low background, smoothed: float32 ``[H, W]``, the data's unit.
+
+    The model error follows from it before any emitter is known, so that it is the same for every explanation.
+
+    Args:
+        data: float32 ``[H, W]``, any unit.
+        valid: bool ``[H, W]``, pixels to use.
+    """
+    share = gaussian_filter(valid.astype(np.float32), _SMOOTHING_PX)
+    smooth = gaussian_filter(np.where(valid, data, 0), _SMOOTHING_PX) / np.maximum(share, 1e-3)
+    edges = [np.linspace(0, size, max(size // _BLOCK_PX, 1) + 1).astype(int) for size in data.shape]
+    low = [
+        [np.percentile(smooth[a:b, c:d], _LOW_PERCENT) for c, d in itertools.pairwise(edges[1])]
+        for a, b in itertools.pairwise(edges[0])
+    ]
+    factors = [size / len(rows) for size, rows in zip(data.shape, (low, low[0]), strict=True)]
+    background = zoom(np.array(low, np.float32), factors, order=1, mode="nearest", grid_mode=True)
+    return np.maximum(smooth - background, 0).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

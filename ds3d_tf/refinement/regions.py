@@ -15,8 +15,8 @@ from ds3d_tf.refinement.noise import MeasuredFrame
 from ds3d_tf.refinement.scene import Scene, make_scene
 
 # Frames up to this many pixels a side are explained whole.
-MAX_WHOLE_PX = 200
-CORE_PX = 96
+MAX_WHOLE_PX = 400
+CORE_PX = 240
 # Emitters this far outside a core move along with those in it.
 MARGIN_PX = 16
 

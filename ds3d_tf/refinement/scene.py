@@ -6,18 +6,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds3d_tf.refinement.background import SplineBackground, no_background, spline_background
+from ds3d_tf.refinement.background import (
+    SplineBackground,
+    cut_background,
+    inner_splines,
+    no_background,
+    spline_background,
+)
 from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.noise import MeasuredFrame
 
 X, Y, Z, PHOTONS, BLUR = range(5)
 PARAMETERS = ("x", "y", "z", "photons", "blur")
 # A background may bend between knots by this share of its level before the penalty is felt.
-_BENDING_SHARE = 0.3
+_BENDING_SHARE = 0.8
 # A narrow range of blurs, in pixels, is not worth fitting.
 MIN_BLUR_RANGE_PX = 0.05
 MAX_OUTSIDE_PX = 3.0
 _ROOM_TO_MOVE_PX = 3
+
+
+def fits_blur(blur_range_px: tuple[float, float]) -> bool:
+    """Return whether a range of blurs (least and largest standard deviation, pixels) is wide enough to be fitted."""
+    return blur_range_px[1] - blur_range_px[0] >= MIN_BLUR_RANGE_PX
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +44,8 @@ class Scene:
         fit_blur: whether each emitter's blur is fitted, with the range as its prior, or its middle taken.
         bending: standard deviation of the background's second differences, photoelectrons.
         outside: float32 ``[H, W]``, light of emitters not fitted here, photoelectrons a pixel.
+        bend_pull: float64 ``[P Q]``, what coefficients held elsewhere add to the slope of the roughness,
+            photoelectrons; None: nothing.
     """
 
     frame: MeasuredFrame
@@ -43,6 +56,7 @@ class Scene:
     fit_blur: bool
     bending: float
     outside: np.ndarray
+    bend_pull: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,6 +67,14 @@ class Scene:
     def blur_px(self) -> float:
         """The middle of the range of blurs, camera pixels."""
         return sum(self.blur_range_px) / 2
+
+    @property
+    def stiffness(self) -> float:
+        """Penalty on the background's roughness over the weight of a typical pixel, a power of 2, no unit."""
+        used = self.frame.valid > 0
+        seen = (self.frame.data + self.frame.extra_variance)[used]
+        variance = max(float(np.median(seen)), 1.0) if seen.size else 1.0
+        return float(2.0 ** round(np.log2(variance / self.bending**2)))
 
     @property
     def blur_sigma_px(self) -> float:
@@ -105,15 +127,17 @@ class Scene:
             )
         return result
 
-    def surroundings(self, xyz_um: np.ndarray) -> tuple[slice, slice]:
+    def surroundings(self, xyz_um: np.ndarray, more_px: int = 0) -> tuple[slice, slice]:
         """Return the rows and columns that the core windows of some emitters cover, and a little more, pixels.
 
         Args:
             xyz_um: float ``[E, 3]`` (x, y, z), µm; at least one.
+            more_px: how many pixels more on all sides.
         """
+        room = _ROOM_TO_MOVE_PX + more_px
         first = self.model.core.corners(xyz_um) + np.array(self.centre_px)
-        low = np.clip(first.min(axis=0) - _ROOM_TO_MOVE_PX, 0, np.array(self.shape) - 1)
-        high = np.clip(first.max(axis=0) + self.model.core.window_px + _ROOM_TO_MOVE_PX, low + 1, self.shape)
+        low = np.clip(first.min(axis=0) - room, 0, np.array(self.shape) - 1)
+        high = np.clip(first.max(axis=0) + self.model.core.window_px + room, low + 1, self.shape)
         return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
 
     def part(self, rows: slice, columns: slice) -> Scene:
@@ -127,6 +151,22 @@ class Scene:
             spline=no_background(rows.stop - rows.start, columns.stop - columns.start),
             outside=self.outside[inside],
         )
+
+    def part_with_background(self, rows: slice, columns: slice, background: np.ndarray) -> tuple[Scene, np.ndarray]:
+        """Return some rows and columns as a scene of their own, and which coefficients of the background it has.
+
+        They are those of the B-splines that are 0 outside it; the others are held.
+
+        Args:
+            rows: rows, pixels.
+            columns: columns, pixels.
+            background: float64 ``[P Q]``, the whole scene's coefficients, photoelectrons a pixel.
+        """
+        inner = inner_splines(self.spline, rows, columns)
+        chosen = np.arange(background.size).reshape(self.spline.shape)[inner].ravel()
+        cut = cut_background(self.spline, rows, columns, inner)
+        pull = self.spline.roughness[chosen] @ background - cut.roughness @ background[chosen]
+        return replace(self.part(rows, columns), spline=cut, bend_pull=pull), chosen
 
     def light(self, images: LocalImages, emitters: np.ndarray) -> np.ndarray:
         """Return the sum of the emitters' images: float32 ``[H, W]``, photoelectrons.
@@ -166,7 +206,7 @@ def make_scene(
     used = frame.data[frame.valid > 0]
     level = max(float(np.median(used)), 1.0) if used.size else 1.0
     if fit_blur is None:
-        fit_blur = blur_range_px[1] - blur_range_px[0] >= MIN_BLUR_RANGE_PX
+        fit_blur = fits_blur(blur_range_px)
     return Scene(
         frame=frame,
         model=model,

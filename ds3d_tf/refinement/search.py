@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter
 
+from ds3d_tf.refinement.background import spline_background
 from ds3d_tf.refinement.fit import Fit
 from ds3d_tf.refinement.images import ImageModel, LocalImages
 from ds3d_tf.refinement.scene import Scene
@@ -16,6 +17,8 @@ from ds3d_tf.refinement.scene import Scene
 # Neighbouring templates are at most this unlike: 1 - cosine of the angle between them.
 _MAX_UNLIKE = 0.08
 _TOLERANCE = 0.03
+_SHARE_STEP_PX = 8
+_RIDGE, _MIN_SHARE = 1e-6, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,7 @@ class Templates:
         coefficients: float32 ``[Z, R]``, no unit.
         square_spectra: complex64 ``[S, rows, columns / 2 + 1]``, the same of the basis of squared images, photons².
         square_coefficients: float32 ``[Z, S]``, no unit.
+        own_share: float32 ``[Z, H, W]``, share of an image's Σ h² that no fitted background can take, no unit.
     """
 
     z_um: np.ndarray
@@ -37,6 +41,7 @@ class Templates:
     coefficients: np.ndarray
     square_spectra: np.ndarray
     square_coefficients: np.ndarray
+    own_share: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,38 +58,47 @@ class Candidates:
 
 
 @lru_cache(maxsize=16)
-def templates(model: ImageModel, shape: tuple[int, int], blur_px: float) -> Templates:
-    """Return the templates of a model for frames of ``shape`` (H, W) in pixels with emitters of ``blur_px``."""
+def templates(model: ImageModel, shape: tuple[int, int], blur_px: float, stiffness: float = 0.0) -> Templates:
+    """Return the templates of a model for frames of a shape.
+
+    Args:
+        model: images of the emitters.
+        shape: (H, W) of the frames, pixels.
+        blur_px: blur of the emitters, standard deviation, pixels.
+        stiffness: penalty on the background's roughness over the weight of a pixel, no unit.
+    """
     images = model.core
     z_um = _depths(images, blur_px)
     planes = images.images(np.stack([0 * z_um, 0 * z_um, z_um], axis=1), np.full(len(z_um), blur_px))
     size = tuple(scipy.fft.next_fast_len(max(n + images.half_px, images.window_px), real=True) for n in shape)
     parts = [_compressed(values, size) for values in (planes, planes**2)]
-    return Templates(z_um, (size[0], size[1]), *parts[0], *parts[1])
+    return Templates(z_um, (size[0], size[1]), *parts[0], *parts[1], _own_share(planes, shape, stiffness))
 
 
 def signal_to_noise(
-    scene: Scene, fit: Fit, table: Templates, denominator: np.ndarray | None = None
+    scene: Scene, fit: Fit, table: Templates, expected: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the matched filter's signal-to-noise ratio and the standard deviation of photons.
 
     The residual over the variance, correlated with the image of one photon, over the square root of the correlation
-    of 1 / variance with its square: the score of a new emitter's photons over its standard deviation, all else known.
+    of 1 / variance with its square: the score of a new emitter's photons over its standard deviation, the background
+    fitted and all else known.
 
     Args:
         scene: the frame.
         fit: its present explanation.
         table: templates for the scene's shape.
-        denominator: the square roots, float32 ``[Z, H, W]``, 1/photon, if they are known from before.
+        expected: float32 ``[H, W]``, expected photoelectrons a pixel, for the variance, where light is known to be
+            that the explanation lacks; None: the explanation's.
 
     Returns:
         ratio float32 ``[Z, H, W]``, no unit; square roots float32 ``[Z, H, W]``, 1/photon.
     """
-    weights = scene.frame.valid / scene.frame.variance(fit.mean)
+    weights = scene.frame.valid / scene.frame.variance(fit.mean if expected is None else expected)
     numerator = _correlate((scene.frame.data - fit.mean) * weights, table.spectra, table.coefficients, table)
-    if denominator is None:
-        squares = _correlate(weights, table.square_spectra, table.square_coefficients, table)
-        denominator = np.sqrt(np.maximum(squares, 1e-4 * float(squares.max(initial=0)) + 1e-30))
+    squares = _correlate(weights, table.square_spectra, table.square_coefficients, table)
+    least = 1e-4 * float(squares.max(initial=0)) + 1e-30
+    denominator = np.sqrt(np.maximum(squares, least) * table.own_share)
     return numerator / denominator, denominator
 
 
@@ -169,6 +183,38 @@ def _compressed(planes: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, 
     padded[:, :window, :window] = basis
     centred = np.roll(padded, (-(window // 2), -(window // 2)), axis=(1, 2))
     return np.conj(np.fft.rfft2(centred)).astype(np.complex64), (vectors * norms).astype(np.float32)
+
+
+def _own_share(planes: np.ndarray, shape: tuple[int, int], stiffness: float) -> np.ndarray:
+    """Return ``[Z, H, W]``: what the background's B-splines leave of images ``[Z, W, W]`` centred at each pixel.
+
+    Equal weights of all pixels stand for the frame's own; places between a coarse grid are interpolated.
+    """
+    spline, half = spline_background(*shape), planes.shape[1] // 2
+    gram = spline.gram(np.ones(shape, np.float32)).astype(np.float64) + stiffness * spline.roughness
+    inverse = np.linalg.inv(gram + _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram)))
+    grids = [np.unique(np.r_[np.arange(0, size, _SHARE_STEP_PX), size - 1]) for size in shape]
+    coarse = np.empty((len(planes), len(grids[0]), len(grids[1])))
+    for i, row in enumerate(grids[0]):
+        rows, inner_rows = _overlap(int(row), half, shape[0])
+        for j, column in enumerate(grids[1]):
+            columns, inner_columns = _overlap(int(column), half, shape[1])
+            seen = planes[:, inner_rows, inner_columns]
+            sums = spline.rows[:, rows] @ seen @ spline.columns[:, columns].T
+            flat = sums.reshape(len(planes), -1).astype(np.float64)
+            taken = np.sum((flat @ inverse) * flat, axis=1)
+            coarse[:, i, j] = 1 - taken / np.maximum(np.sum(seen.astype(np.float64) ** 2, axis=(1, 2)), 1e-30)
+    down, across = (
+        np.stack([np.interp(np.arange(size), grid, unit) for unit in np.eye(len(grid))], axis=1)
+        for grid, size in zip(grids, shape, strict=True)
+    )
+    return np.clip(down @ coarse @ across.T, _MIN_SHARE, 1).astype(np.float32)
+
+
+def _overlap(centre: int, half: int, size: int) -> tuple[slice, slice]:
+    """Return what a window covers along an axis of a frame, and the same within the window."""
+    first, last = max(centre - half, 0), min(centre + half + 1, size)
+    return slice(first, last), slice(first - centre + half, last - centre + half)
 
 
 def _depths(images: LocalImages, blur_px: float) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,14 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.file_names import GRAPH_FILE, NETWORK_FACTS_FILE, SETUP_FILE
+from ds3d_tf.common.limits import MAX_FRAME_PX, MAX_RADIUS_VOXELS
+from ds3d_tf.localization.engines.saved_model import network_facts
 from ds3d_tf.localization.peaks.tiles import bytes_per_pixel, pixels_within, tile_overlap_px
 from ds3d_tf.serving.client.errors import sentence
-from ds3d_tf.setup import Setup
+from ds3d_tf.serving.errors import INTERNAL, INVALID_ARGUMENT, RequestError
+from ds3d_tf.setup import Setup, load_setup
 
 DEFAULT_SIGNATURE = "serving_default"
-# The canonical codes of gRPC; TensorFlow's errors use the same codes, and the REST server maps them to HTTP's.
-INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 3, 5, 12, 13
-
-
-class RequestError(Exception):
-    """A rejected request: ``code`` is one of gRPC's canonical status codes, the text says why."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class ServedModel:
@@ -88,6 +80,7 @@ class ServedModel:
             raise RequestError(
                 INVALID_ARGUMENT, f"no output {unknown[0]!r}; {name} has {', '.join(sorted(definition.outputs))}"
             )
+        _check_numbers(arrays)
         self._check_memory(name, arrays)
         try:
             result = self._model.signatures[name](**{key: tf.constant(value) for key, value in arrays.items()})
@@ -150,9 +143,8 @@ class ServedModel:
     def _about(self) -> tuple[Setup | None, int]:
         with contextlib.suppress(OSError, InputError, ValueError):
             assets = self.folder / "assets"
-            setup = Setup.from_yaml((assets / SETUP_FILE).read_text(encoding="utf-8"))
-            facts = json.loads((assets / NETWORK_FACTS_FILE).read_text(encoding="utf-8"))
-            return setup, facts.get("reach_px") or 0
+            setup = load_setup(assets / SETUP_FILE)
+            return setup, int(network_facts(assets / NETWORK_FACTS_FILE)["reach_px"])
         return None, 0
 
     def _warm_up(self) -> None:
@@ -168,3 +160,22 @@ class ServedModel:
             request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
             inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
             self.predict(request.model_spec.signature_name, inputs)
+
+
+def _check_numbers(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse options of a prediction that no localization needs, before anything is allocated; raises RequestError."""
+    bounds = {"radius": MAX_RADIUS_VOXELS, "tile": 2**20, "rows": 2**20, "columns": 2**20}
+    for name, most in bounds.items():
+        values = arrays.get(name)
+        if values is not None and values.size and (values.min() < -1 or values.max() > most):
+            shown = int(values.max() if values.max() > most else values.min())
+            raise RequestError(INVALID_ARGUMENT, f"{name}: got {shown}, expected {most} at most (-1: the model's own)")
+    threshold = arrays.get("threshold")
+    if threshold is not None and threshold.size and not np.isfinite(threshold).all():
+        raise RequestError(INVALID_ARGUMENT, "threshold: expected a finite confidence (-1: the model's own)")
+    frames = arrays.get("frames")
+    if frames is not None and frames.ndim == 3 and max(frames.shape[1:]) > 2 * MAX_FRAME_PX:
+        raise RequestError(
+            INVALID_ARGUMENT,
+            f"frames: {frames.shape[1]}×{frames.shape[2]} pixels, expected {2 * MAX_FRAME_PX} a side at most",
+        )

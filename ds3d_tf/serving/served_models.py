@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.serving.served_model import NOT_FOUND, RequestError, ServedModel
+from ds3d_tf.serving.errors import NOT_FOUND, RequestError
+from ds3d_tf.serving.limits import Turns
+from ds3d_tf.serving.served_model import ServedModel
 
 
 class ServedModels:
@@ -17,7 +18,9 @@ class ServedModels:
     def __init__(self, folders: Mapping[str, Path], memory_gb: float, parallel: int) -> None:
         """Load the highest version of each folder; raises InputError if one holds none."""
         self._by_name = {name: _ModelFolder(folder, memory_gb) for name, folder in folders.items()}
-        self.turn = _Turns(parallel)
+        self.turn = Turns(parallel)
+        # Large texts become numbers one after the other: each takes many times its own memory meanwhile.
+        self.parsing = Turns(2)
 
     def model(self, name: str, version: int | None = None) -> ServedModel:
         """Return a model (None: its highest version); raises RequestError if it is not served."""
@@ -31,41 +34,15 @@ class ServedModels:
         return [f"{name}: {text}" for name, text in news.items() if text]
 
 
-class _Turns:
-    """A context that admits a limited number of threads; the others wait in the order in which they came.
-
-    Python's semaphores may admit a thread again that has just left, before those that wait: some would never run.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-        self._waiting: deque[threading.Event] = deque()
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            mine = threading.Event()
-            self._waiting.append(mine)
-        mine.wait()
-
-    def __exit__(self, *failure: object) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
-
-
 class _ModelFolder:
     """The model that a server offers under one name: the highest version in its folder."""
 
     def __init__(self, folder: Path, memory_gb: float) -> None:
         """Load the highest version; raises InputError if the folder holds no version."""
         self._folder, self._memory_gb = folder, memory_gb
-        self._failed: Path | None = None
+        # A version that is still being copied changes between two looks; one that failed is tried again if it changes.
+        self._seen: tuple[Path, str] | None = None
+        self._failed: tuple[Path, str] | None = None
         self._current = ServedModel(*_highest_version(folder), memory_gb)
 
     def version(self, number: int | None) -> ServedModel:
@@ -81,13 +58,20 @@ class _ModelFolder:
             folder, version = _highest_version(self._folder)
         except InputError:
             return None
-        if version <= self._current.version or folder == self._failed:
+        if version <= self._current.version:
+            return None
+        look = folder, _stamp(folder)
+        whole, self._seen = look == self._seen, look
+        if not whole or look == self._failed:
             return None
         try:
-            self._current = ServedModel(folder, version, self._memory_gb)
+            model = ServedModel(folder, version, self._memory_gb)
         except InputError as error:
-            self._failed = folder
+            self._failed = look
             return f"version {version} cannot be loaded, still using version {self._current.version}: {error}"
+        if look[1] != _stamp(folder):  # it changed while it was read
+            return None
+        self._current = model
         return f"now using version {version}"
 
 
@@ -96,3 +80,15 @@ def _highest_version(folder: Path) -> tuple[Path, int]:
 
     found = find_saved_model(folder)
     return found, int(found.name) if found.name.isdigit() else 1
+
+
+def _stamp(folder: Path) -> str:
+    """Return a checksum of the names, sizes and times of change of all files of a version."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*")):
+        try:
+            status = path.stat()
+        except OSError:  # renamed just now
+            continue
+        digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

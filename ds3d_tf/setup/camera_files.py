@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
+from ds3d_tf.common.arrays import read_npy, read_tiff_plane
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import parse_yaml_documents, read_text
 from ds3d_tf.setup.camera import Camera
 from ds3d_tf.setup.camera_section import OTHER_NAMES, CameraSection
 
@@ -55,15 +56,13 @@ def read_map(path: str | Path, name: str) -> np.ndarray:
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            array: np.ndarray = np.load(path, allow_pickle=False)
-        else:
-            import tifffile
-
-            array = tifffile.imread(path)
+            return read_npy(path, f"camera.{name}: {path}")
+        return read_tiff_plane(path, f"camera.{name}: {path}")
+    except InputError:
+        raise
     except Exception as error:  # each reader has its own kinds of error for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"camera.{name}: {path} cannot be read as {path.suffix}: {reason}") from error
-    return array
 
 
 def write_maps(folder: str | Path, maps: Mapping[str, np.ndarray]) -> None:
@@ -97,9 +96,9 @@ def section_of(value: Any, where: str, base_folder: Path | None) -> Any:
     if path is None or path.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"{where}: camera: {value!r}: expected fields or an existing YAML file with them")
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{where}: camera: {path} cannot be read as YAML") from error
+        documents = parse_yaml_documents(read_text(path, "camera"), str(path))
+    except InputError as error:
+        raise InputError(f"{where}: camera: {error.marked}") from None
     known = {*CameraSection.model_fields, *OTHER_NAMES}
     found: dict[str, Any] = {}
     for document in documents:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ds3d_tf.setup.bounds import check_bounds
 from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
 from ds3d_tf.setup.sections import Sections
 
 
 def check_combinations(setup: Sections) -> list[str]:
     """Return one sentence for each combination of fields that cannot work; an empty list if all can."""
-    return [*_optics(setup), *_volume(setup), *_numbers(setup)]
+    return check_bounds(setup) or [*_optics(setup), *_volume(setup), *_numbers(setup)]
 
 
 def _optics(setup: Sections) -> list[str]:
@@ -110,9 +111,6 @@ def _numbers(setup: Sections) -> list[str]:
             f"read_noise.kind: got {setup.read_noise.kind}, must be none beside a section `camera`, which has the "
             "camera's own read noise and offset"
         )
-    unknown = [index for index in setup.mask.zernike_rad if index < 1]
-    if unknown:
-        problems.append(f"mask.zernike_rad: got Noll index {unknown[0]}, indices start at 1")
     return problems
 
 

@@ -7,9 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.texts import is_file, parse_yaml, read_text, short_name
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, field_names, section_names
 
@@ -31,12 +30,8 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
     text = str(name_or_file)
     path = Path(text)
     substitute, base_folder = None, None
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"cannot read the setup {path}: {reason}") from None
+    if path.suffix in (".yaml", ".yml") or is_file(path):
+        content = read_text(path, "setup")
         base_folder = path.absolute().parent
         values = _parse(content, str(path), base_folder)
     elif text in preset_names():
@@ -45,7 +40,8 @@ def load_setup(name_or_file: str | Path, overrides: Sequence[str] = ()) -> Setup
         substitute = SUBSTITUTES.get(text)
     else:
         raise InputError(
-            f"{argument('setup')} {text}: neither a preset nor a YAML file; {suggest(text, preset_names())}"
+            f"{argument('setup')} {short_name(text)}: neither a preset nor a YAML file; "
+            f"{suggest(short_name(text), preset_names())}"
         )
     for override in overrides:
         _apply(values, override)
@@ -66,12 +62,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(
             f"{argument('overrides')} {override}: write it as section.field=value, such as learning.epochs=10"
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(
-            f"{argument('overrides')} {override}: the value is not valid YAML; lists are written [1, 35]"
-        ) from None
+    value = parse_yaml(text, f"{argument('overrides')} {short_name(override)}")
     if section == "name":
         values["name"] = value
         return

@@ -9,9 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ds3d_tf.common.errors import InputError, argument
+from ds3d_tf.common.texts import is_file, parse_yaml, read_text
 from ds3d_tf.setup.messages import suggest
 from ds3d_tf.setup.setup import Setup, field_names, section_names
 
@@ -68,24 +67,15 @@ def load_space(name_or_file: str | Path, base: Setup) -> tuple[Dimension, ...]:
     """
     text = str(name_or_file)
     path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"cannot read the search space {path}: {reason}") from None
+    if path.suffix in (".yaml", ".yml") or is_file(path):
+        content = read_text(path, "search space")
     elif text in space_names():
         content = (resources.files("ds3d_tf.setup") / "spaces" / f"{text}.yaml").read_text(encoding="utf-8")
     else:
         raise InputError(
             f"{argument('space')} {text}: neither a search space nor a YAML file; {suggest(text, space_names())}"
         )
-    try:
-        values = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"{text}: not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    values = parse_yaml(content, text)
     return read_space(values, base, text)
 
 

@@ -12,6 +12,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import parse_yaml
 from ds3d_tf.setup import sections
 from ds3d_tf.setup.camera_files import camera_maps, map_file, section_of, write_maps
 from ds3d_tf.setup.camera_section import CameraSection
@@ -106,12 +107,7 @@ class Setup(sections.Sections):
     @classmethod
     def from_yaml(cls, text: str, *, where: str = "setup", base_folder: Path | None = None) -> Setup:
         """Return the setup of a YAML text; raises InputError for bad YAML or wrong values."""
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f" at line {mark.line + 1}" if mark else ""
-            raise InputError(f"{where}: not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        values = parse_yaml(text, where)
         return cls.create({} if values is None else values, where=where, base_folder=base_folder)
 
     def to_yaml(self) -> str:

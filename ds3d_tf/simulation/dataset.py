@@ -13,6 +13,7 @@ import tensorflow as tf
 import tifffile
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.texts import read_text
 from ds3d_tf.optics.masks import load_mask, read_mask
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.crops import random_crops
@@ -136,7 +137,7 @@ def load_dataset(folder: str | Path) -> StoredDataset:
     missing = [name for name in (FRAMES, TRUTH, SETUP, MASK) if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} is not a data set of `ds3d simulate`: {', '.join(missing)} missing")
-    setup = Setup.from_yaml((folder / SETUP).read_text("utf-8"), where=str(folder / SETUP), base_folder=folder)
+    setup = Setup.from_yaml(read_text(folder / SETUP, "setup"), where=str(folder / SETUP), base_folder=folder)
     frames = _read_frames(folder / FRAMES, setup)
     emitters, photons = _read_truth(folder / TRUTH, len(frames))
     return StoredDataset(frames, emitters, photons, setup, read_mask(folder / MASK))
@@ -160,10 +161,11 @@ def _read_truth(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         table = pd.read_csv(path)
         values = table[list(TRUTH_COLUMNS)].to_numpy(np.float64)
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
+    except Exception as error:  # pandas raises many kinds of errors for what is no table
         raise InputError(f"{path}: expected a table with the columns {', '.join(TRUTH_COLUMNS)}") from error
-    frame = values[:, 0].astype(int) - 1
-    if not np.isfinite(values).all() or (len(frame) and (frame.min() < 0 or frame.max() >= count)):
+    good = np.isfinite(values).all() and (np.abs(values) < 1e12).all()
+    frame = values[:, 0].astype(int) - 1 if good else np.zeros(0, int)
+    if not good or (len(frame) and (frame.min() < 0 or frame.max() >= count)):
         raise InputError(f"{path}: expected finite numbers and frames from 1 to {count}")
     order = np.argsort(frame, kind="stable")
     frame, values = frame[order], values[order]

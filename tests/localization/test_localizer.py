@@ -98,7 +98,7 @@ def of_another_program(folder):
         (damage("saved_model.pb"), "missing or damaged"),
         (damage("assets/setup.yaml"), "setup.yaml: expected sections"),
         (damage("assets/mask.npy"), "mask.npy: missing or damaged"),
-        (damage("assets/network.json"), "network.json: missing or damaged"),
+        (damage("assets/network.json"), "network.json: not valid JSON"),
         (lambda folder: shutil.rmtree(folder / "variables"), "missing or damaged"),
         (of_another_program, "that another program wrote"),
     ],

@@ -16,7 +16,8 @@ from ds3d_tf.serving.client.errors import Refusal
 from ds3d_tf.serving.client.grpc import GrpcConnection
 from ds3d_tf.serving.client.remote_model import RemoteModel
 from ds3d_tf.serving.client.rest import RestConnection
-from ds3d_tf.serving.served_models import ServedModels, _Turns
+from ds3d_tf.serving.limits import Turns
+from ds3d_tf.serving.served_models import ServedModels
 
 GOOD = np.full((2, 20, 26), 5, np.float32)
 GOOD[1, 8, 9] += 350
@@ -198,11 +199,17 @@ def test_a_higher_version_takes_over(start_server, model_folder, tmp_path):
         if version == "1":
             models = ServedModels({"m": tmp_path}, 4, 1)
         assert models.model("m").version == 1
+    assert models.refresh() == []  # it may still be copied
     assert models.refresh() == ["m: now using version 2"] and models.model("m").version == 2
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "saved_model.pb").write_bytes(b"damaged")
+    assert models.refresh() == []
     assert "version 7 cannot be loaded, still using version 2" in models.refresh()[0]
     assert models.refresh() == [] and models.model("m").version == 2
+    # A version that was not there as a whole is loaded when it is.
+    shutil.copytree(model_folder, tmp_path / "7", dirs_exist_ok=True)
+    assert models.refresh() == []
+    assert models.refresh() == ["m: now using version 7"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ def test_many_clients_at_once(server, capsys, clients, seconds):
 
 
 def test_turns_are_taken_in_the_order_of_coming():
-    turn, order, inside = _Turns(2), [], []
+    turn, order, inside = Turns(2), [], []
 
     def work(index):
         with turn:
@@ -261,7 +268,7 @@ def test_turns_are_taken_in_the_order_of_coming():
     with turn, turn:
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            while len(turn._waiting) < number:
+            while turn.waiting < number:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()

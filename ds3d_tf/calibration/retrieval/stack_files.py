@@ -79,7 +79,7 @@ def read_focus_positions(path: str | Path) -> np.ndarray:
         table = pd.read_csv(path, header=None, skipinitialspace=True, comment="#", dtype=str)
     except OSError as error:
         raise InputError(f"cannot read the focus positions {path}: {error.strerror or error}") from None
-    except (ValueError, UnicodeDecodeError):
+    except Exception:  # pandas raises many kinds of errors for what is no table
         raise InputError(f"focus positions {path}: expected a CSV with one position (µm) a slice") from None
     header = pd.to_numeric(table.iloc[0], errors="coerce").isna()
     column = table.columns[-1]

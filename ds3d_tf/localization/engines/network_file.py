@@ -15,7 +15,11 @@ import numpy as np
 import yaml
 
 from ds3d_tf import __version__
+from ds3d_tf.common.arrays import MAX_BYTES, inflate
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.limits import MAX_FRAME_PX
+from ds3d_tf.common.texts import load_json
+from ds3d_tf.optics.masks import check_mask
 from ds3d_tf.setup import Setup
 
 # What the ten maps of a pixel network hold.
@@ -133,16 +137,21 @@ def read_network_file(path: str | Path) -> NetworkFile:
             f"{path}: its description {beside.name} is missing; keep the two files together as `ds3d export` wrote them"
         )
     try:
-        stored = json.loads(beside.read_text(encoding="utf-8"))
+        stored = load_json(beside, "description")
         shape = tuple(stored["mask_rad"]["shape"])
         packed = base64.b64decode(stored["mask_rad"]["zlib_base64_float64"])
-        mask_rad = np.frombuffer(zlib.decompress(packed), "<f8").reshape(shape).astype(np.float64)
+        mask_rad = np.frombuffer(inflate(packed, MAX_BYTES, str(beside)), "<f8").reshape(shape).astype(np.float64)
         tile = stored["tile_px"]
         receptive_radius_px, weights, checksum = int(stored["reach_px"]), str(stored["weights"]), str(stored["sha256"])
         tile_px = None if tile is None else (int(tile[0]), int(tile[1]))
         values, agreement = dict(stored["setup"]), dict(stored["agreement"])
-    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{beside}: damaged; export the network again") from error
+    check_mask(mask_rad, beside)
+    if not 0 <= receptive_radius_px <= MAX_FRAME_PX or (tile_px is not None and min(tile_px) < 1):
+        raise InputError(f"{beside}: damaged; export the network again")
     setup = Setup.create(values, where=str(beside), mask_rad=mask_rad)
     network = NetworkFile(path, setup, mask_rad, receptive_radius_px, weights, tile_px, agreement)
     if network.fingerprint() != checksum:

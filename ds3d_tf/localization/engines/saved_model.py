@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,11 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import GRAPH_FILE, MASK_FILE, NETWORK_FACTS_FILE, SAVED_MODEL_FOLDER, SETUP_FILE
+from ds3d_tf.common.limits import MAX_FRAME_PX
 from ds3d_tf.common.shipped import find_model
+from ds3d_tf.common.texts import checked_fields, load_json
 from ds3d_tf.common.versions import highest_version
+from ds3d_tf.optics.masks import read_mask
 from ds3d_tf.setup import Setup, load_setup
 
 if TYPE_CHECKING:
@@ -38,12 +40,11 @@ class SavedModelEngine:
         self.path = find_saved_model(model_dir)
         assets = self.path / "assets"
         self.setup = _read_setup(assets / SETUP_FILE)
-        self.mask_rad: np.ndarray = _load(lambda: np.load(assets / MASK_FILE, allow_pickle=False), assets / MASK_FILE)
-        facts_file = assets / NETWORK_FACTS_FILE
-        facts = _load(lambda: dict(json.loads(facts_file.read_text(encoding="utf-8"))), facts_file)
-        self.receptive_radius_px: int = facts.get("reach_px") or 0
+        self.mask_rad: np.ndarray = read_mask(assets / MASK_FILE)
+        facts = network_facts(assets / NETWORK_FACTS_FILE)
+        self.receptive_radius_px: int = facts["reach_px"]
         self.precision = precision
-        precisions = facts.get("precisions", ["float32"])
+        precisions = facts["precisions"]
         if precision not in precisions:
             raise InputError(
                 f"{argument('precision')} {precision}: {self.path} was exported with {' and '.join(precisions)} only"
@@ -58,6 +59,8 @@ class SavedModelEngine:
                 f"{self.path}: a SavedModel that another program wrote (signature {min(missing)!r} is missing); "
                 "export it again with this package"
             )
+
+        _check_depth(self._model, self.setup, self.path)
 
     @property
     def has_tiles(self) -> bool:
@@ -160,6 +163,31 @@ def find_saved_model(model_dir: str | Path) -> Path:
     raise InputError(
         f"{model_dir}: not a model folder (no {GRAPH_FILE} in it, in saved_model/ or in a numbered version)"
     )
+
+
+def network_facts(path: str | Path) -> dict[str, Any]:
+    """Return what a SavedModel's ``network.json`` says, of which ``reach_px`` and ``precisions`` are checked.
+
+    Raises InputError if the file is missing or damaged.
+    """
+    facts = load_json(path, "description of the network")
+    facts = {"reach_px": None, "precisions": ["float32"], **facts} if isinstance(facts, dict) else facts
+    mend = "export the model again"
+    facts = checked_fields(facts, {"reach_px": (int, type(None)), "precisions": list}, str(path), mend)
+    if not 0 <= (facts["reach_px"] or 0) <= MAX_FRAME_PX or not all(isinstance(p, str) for p in facts["precisions"]):
+        raise InputError(f"{path}: damaged; {mend}")
+    return {**facts, "reach_px": facts["reach_px"] or 0}
+
+
+def _check_depth(model: Any, setup: Setup, path: Path) -> None:
+    """Refuse a setup that is another network's: its depth is part of the graph."""
+    volume = model.signatures["volume"].structured_outputs.get("volume")
+    depth = None if volume is None or volume.shape.rank is None else volume.shape[-1]
+    if depth is not None and depth != setup.volume.depth_voxels:
+        raise InputError(
+            f"{path / 'assets' / SETUP_FILE}: volume.depth_voxels is {setup.volume.depth_voxels}, but the network has "
+            f"{depth}: the setup of another model; export the model again"
+        )
 
 
 def _read_setup(path: Path) -> Setup:

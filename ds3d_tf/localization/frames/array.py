@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.frames.size_checks import check_numpy
 
 ARRAY_NAME = "frames"
 
@@ -18,6 +19,7 @@ class ArrayFrames:
         """Open the file; raises InputError if it is not a NumPy file, or has no such array of three dimensions."""
         self._path = path
         try:
+            check_numpy(path)
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(loaded, np.ndarray):
                 names = list(loaded)

@@ -160,7 +160,11 @@ def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
 
 def _open_folder(folder: Path, keep_damaged: bool) -> FrameSource:
     files = sorted(
-        (f for f in folder.iterdir() if f.suffix.lower() in TIFF_SUFFIXES and not f.name.startswith(".")),
+        (
+            f
+            for f in folder.iterdir()
+            if f.suffix.lower() in TIFF_SUFFIXES and not f.name.startswith(".") and not f.is_dir()
+        ),
         key=natural_order,
     )
     if not files:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ds3d_tf.common.arrays import check_tiff_page
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.frames.size_checks import check_ome, check_ome_planes
 
 # tifffile reports damage to its log as well as by exceptions; without a handler the log goes to stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -94,6 +96,7 @@ class TiffFrames:
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > size:
             raise InputError(f"{self.name(index)}: truncated; the file has {size} bytes and should have {max(ends)}")
+        check_tiff_page(page, self.name(index))
         return page.asarray()
 
     def _open_file(self) -> int:
@@ -102,6 +105,8 @@ class TiffFrames:
         if self._path.stat().st_size == 0:
             raise InputError(f"{self._path}: the file is empty")
         self._tiff = tifffile.TiffFile(self._path, _multifile=self._alone)
+        if self._tiff.is_ome and self._alone:
+            check_ome(self._tiff, self._path)
         self._planes = self._tiff.pages
         self._check_chain()
         one_page = self._tiff.is_shaped and len(self._planes) == 1
@@ -145,6 +150,8 @@ class TiffFrames:
         planes = math.prod(longer.values())
         if len(series.pages) == planes and "S" not in sizes:
             self._planes = series.pages if self._tiff.is_ome else self._tiff.pages
+            if self._tiff.is_ome:
+                check_ome_planes(self._tiff, self._planes, self._path)
         elif len(series.pages) == 1 and series.dataoffset is not None and "S" not in sizes:
             needed = series.dataoffset + series.nbytes
             size = self._tiff.filehandle.size

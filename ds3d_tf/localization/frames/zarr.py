@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.localization.frames.size_checks import check_zarr, missing_chunk
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
@@ -42,6 +43,7 @@ class ZarrFrames:
         """Return a plane ``[H, W]`` (row, column) as stored, counts; raises InputError if its chunk is damaged."""
         place = tuple(int(i) for i in np.unravel_index(index, self._leading)) if self._leading else ()
         try:
+            self._check_chunks(place)
             if not place:
                 return self._array[:]
             key = (*place[:-1], place[-1] // self._depth)
@@ -49,9 +51,19 @@ class ZarrFrames:
                 start = key[-1] * self._depth
                 self._block = (key, self._array[(*key[:-1], slice(start, start + self._depth))])
             return self._block[1][place[-1] % self._depth]
+        except InputError:
+            raise
         except Exception as error:  # every codec raises its own kinds of errors for a damaged chunk
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.name(index)}: truncated or damaged ({reason})") from error
+
+    def _check_chunks(self, place: tuple[int, ...]) -> None:
+        lost = missing_chunk(self._array, (*place, *(slice(0, size) for size in self._array.shape[-2:])))
+        if lost is not None:
+            raise InputError(f"{self._path} frame {self._number(place)}: its chunk {lost} is missing")
+
+    def _number(self, place: tuple[int, ...]) -> int:
+        return int(np.ravel_multi_index(place, self._leading)) + 1 if place else 1
 
     def close(self) -> None:
         """Release the chunk in memory."""
@@ -78,6 +90,7 @@ def _open(path: Path) -> tuple[Any, list[str]]:
         raise InputError(f"{path}: expected an array [frame, row, column], got {node.ndim} dimensions")
     if axes is None or len(axes) != node.ndim:
         axes = [""] * node.ndim
+    check_zarr(node, path)
     return node, [name.lower() for name in axes[:-2]]
 
 
@@ -85,9 +98,9 @@ def _image_of(group: Any, path: Path) -> tuple[Any, list[str] | None]:
     """Return the largest image of an OME-Zarr group (versions 0.4 and 0.5), or the only array of a plain one."""
     import zarr
 
-    attributes = dict(group.attrs)
-    images = attributes.get("ome", attributes).get("multiscales", [])
     try:
+        attributes = dict(group.attrs)
+        images = (attributes.get("ome", attributes) or {}).get("multiscales", [])
         if images:
             axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in images[0].get("axes", [])]
             return group[images[0]["datasets"][0]["path"]], axes or None

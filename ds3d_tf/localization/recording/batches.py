@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.machine import cores
 from ds3d_tf.common.quiet import quiet_tensorflow
 from ds3d_tf.localization.localizations import Localizations
+from ds3d_tf.localization.recording.identity import checksums
 
 if TYPE_CHECKING:
     from ds3d_tf.localization.frames.read_ahead import FrameBatch
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 _CHUNKS_A_WORKER = 8
 _MOST_BATCHES_A_CHUNK = 32
 _SECONDS_FOR_WORKERS = 60
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_FOR_AN_ANSWER = 20.0
+_SECONDS_WITHOUT_WORKERS = float(os.environ.get("DS3D_SECONDS_WITHOUT_WORKERS", 30))
 
 
 class Refine(Protocol):
@@ -63,11 +68,13 @@ class Finished:
         next_frame: index of the first frame after them.
         localizations: of these frames; None: nothing new yet.
         damaged: what is wrong with each frame skipped, by index.
+        checksums: of these frames' pixels, 0 for those skipped.
     """
 
     next_frame: int
     localizations: Localizations | None
     damaged: dict[int, str] = field(default_factory=dict)
+    checksums: tuple[int, ...] = ()
 
 
 def localized_here(
@@ -95,7 +102,8 @@ def localized_here(
         if not group:
             break
         for batch, found in _refined(group, work.refine, localizer.mask_rad):
-            yield Finished(batch.first + batch.count, found.renumbered(batch.indices), batch.damaged)
+            after = batch.first + batch.count
+            yield Finished(after, found.renumbered(batch.indices), batch.damaged, checksums(batch))
     if failure is not None:
         raise failure
 
@@ -180,6 +188,7 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
         chunk = work.batch_size * min(max(batches, 1), _MOST_BATCHES_A_CHUNK)
         edges = iter(range(start, stop, chunk))
         waiting: deque[Any] = deque()
+        at = start
         while True:
             # A few chunks ahead only: results wait in the cluster's memory until they are written in order.
             for first in itertools.islice(edges, 3 * workers + 1 - len(waiting)):
@@ -188,8 +197,10 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
                 )
             if not waiting:
                 return
+            future = waiting.popleft()
             try:
-                finished, error = waiting.popleft().result()
+                yield from _until_done(client, future, where, at)
+                finished, error = future.result()
             except KilledWorker as failure:
                 raise InputError(
                     f"{argument('dask')} {where}: the same frames ended several workers ({failure}); "
@@ -197,12 +208,60 @@ def localized_by_dask(work: Work, where: str, start: int, stop: int) -> Iterator
                 ) from failure
             except InputError:
                 raise
+            except _lost_errors() as failure:
+                raise InputError(
+                    f"{argument('dask')} {where}: the connection to the scheduler is lost; start the scheduler and its "
+                    "workers again, or leave the option out"
+                ) from failure
             except Exception as failure:  # whatever a worker's machine lacks
                 reason = (str(failure) or type(failure).__name__).splitlines()[0]
                 raise InputError(f"{argument('dask')} {where}: a worker failed: {reason}") from failure
             yield from finished
+            at = finished[-1].next_frame if finished else at
             if error is not None:
                 raise InputError(error)
+
+
+def _until_done(client: Any, future: Any, where: str, at: int) -> Iterator[Finished]:
+    """Yield nothing new while a chunk is awaited, so that who asks may stop; raises InputError without workers."""
+    alone_since: float | None = None
+    while not future.done():
+        with contextlib.suppress(TimeoutError):
+            future.exception(timeout=_SECONDS_BETWEEN_LOOKS)
+        if future.done():
+            return
+        yield Finished(at, None)
+        if _has_workers(client):
+            alone_since = None
+        elif alone_since is None:
+            alone_since = time.monotonic()
+        elif time.monotonic() - alone_since > _SECONDS_WITHOUT_WORKERS:
+            raise InputError(
+                f"{argument('dask')} {where}: all workers are gone; start workers again (not enough memory? give them "
+                f"more, or less {argument('memory_gb')}), or leave the option out"
+            )
+
+
+def _has_workers(client: Any) -> bool:
+    """Return whether the scheduler answers and has workers; raises ConnectionError if it has gone for good."""
+    if client.status == "closed":
+        raise ConnectionError("closed")
+    try:
+        return bool(client.sync(client.scheduler.ncores, workers=None, callback_timeout=_SECONDS_FOR_AN_ANSWER))
+    except _lost_errors() as error:
+        raise ConnectionError(str(error)) from error
+    except (OSError, TimeoutError) as error:
+        raise ConnectionError("no answer") from error
+
+
+def _lost_errors() -> tuple[type[BaseException], ...]:
+    """Return the errors that mean that the scheduler no longer answers."""
+    import asyncio
+    import concurrent.futures
+
+    from distributed.comm import CommClosedError
+
+    return CommClosedError, asyncio.CancelledError, concurrent.futures.CancelledError, ConnectionError
 
 
 def check_dask(where: str) -> None:
@@ -236,7 +295,8 @@ def _client(where: str) -> Iterator[Any]:
     import distributed
 
     # Lost workers are no news to a person whose job continues without them.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     workers = _local_workers(where)
     with contextlib.ExitStack() as stack:
         try:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ds3d_tf.common.arrays import first_line
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import MAX_DIGITS, shortened
 
 COLUMNS = ("frame", "x [nm]", "y [nm]", "z [nm]", "intensity [au]")
 # What a refinement adds, by ThunderSTORM's names where it has one.
@@ -120,8 +122,8 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
         table = pd.read_csv(path, skipinitialspace=True)
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
-    except (ValueError, UnicodeDecodeError) as error:  # includes pandas' ParserError and EmptyDataError
-        raise InputError(f"{path}: not a CSV table ({str(error).strip().splitlines()[0]})") from error
+    except Exception as error:  # pandas raises many kinds of errors for what is no table
+        raise InputError(f"{path}: not a CSV table ({first_line(error)})") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
@@ -130,14 +132,24 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
     measured = not refined and further == REFINED_COLUMNS and set(MEASURED_COLUMNS).issubset(table.columns)
     table = table[[*columns, *(further if refined else MEASURED_COLUMNS if measured else ())]]
     for name in table.columns:
-        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        numbers = _numbers(table[name])
         empty = table[name].isna().to_numpy() & (name == may_be_empty)
         bad = np.flatnonzero(~(np.isfinite(numbers) | empty) | ((name == "frame") & (numbers % 1 != 0)))
         if len(bad):
             kind = "whole number" if name == "frame" else "number"
-            raise InputError(f"{path}: row {bad[0] + 2}, column {name!r}: {table[name].iloc[bad[0]]!r} is no {kind}")
+            value = shortened(table[name].iloc[bad[0]])
+            raise InputError(f"{path}: row {bad[0] + 2}, column {name!r}: {value} is no {kind}")
         table = table.assign(**{name: numbers.astype(np.int64) if name == "frame" else numbers})
     return table
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """Return a column as float64 ``[N]``, in its unit; NaN for what is no number that float64 holds."""
+    try:
+        return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    except OverflowError:  # a whole number of hundreds of digits
+        short = column.where(column.astype(str).str.len() <= MAX_DIGITS)
+        return pd.to_numeric(short, errors="coerce").to_numpy(np.float64)
 
 
 def _origin_um(frame_shape: tuple[int, int], setup: Any) -> np.ndarray:

@@ -17,13 +17,16 @@ DEFAULT_PORTS = {"grpc": 8500, "grpcs": 8500, "http": 8501, "https": 8501}
 _MIN_WAIT_S, _MAX_WAIT_S = 0.2, 5.0
 
 
-def open_connection(server: str, timeout_s: float, root_certificates: bytes | None = None) -> Connection:
+def open_connection(
+    server: str, timeout_s: float, root_certificates: bytes | None = None, token: str | None = None
+) -> Connection:
     """Return a connection to ``server``; nothing is sent yet.
 
     Args:
         server: host:port or grpc://host:port (gRPC), grpcs:// (with TLS), http:// or https:// (REST).
         timeout_s: seconds to wait for an answer.
         root_certificates: PEM, for TLS; None: the system's.
+        token: bearer token that the server asks for; None: none.
 
     Raises InputError for any other address.
     """
@@ -31,10 +34,10 @@ def open_connection(server: str, timeout_s: float, root_certificates: bytes | No
     if scheme.startswith("grpc"):
         from ds3d_tf.serving.client.grpc import GrpcConnection
 
-        return GrpcConnection(f"{host}:{port}", scheme == "grpcs", timeout_s, root_certificates)
+        return GrpcConnection(f"{host}:{port}", scheme == "grpcs", timeout_s, root_certificates, token)
     from ds3d_tf.serving.client.rest import RestConnection
 
-    return RestConnection(host.strip("[]"), port, scheme == "https", timeout_s, root_certificates)
+    return RestConnection(host.strip("[]"), port, scheme == "https", timeout_s, root_certificates, token)
 
 
 def parse_address(server: str) -> tuple[str, str, int]:

@@ -16,8 +16,16 @@ _TEMPORARY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED
 class GrpcConnection:
     """PredictionService and ModelService of one server, for several threads."""
 
-    def __init__(self, address: str, tls: bool, timeout_s: float, root_certificates: bytes | None = None) -> None:
-        """``address`` is host:port, ``timeout_s`` the seconds to wait for an answer."""
+    def __init__(
+        self,
+        address: str,
+        tls: bool,
+        timeout_s: float,
+        root_certificates: bytes | None = None,
+        token: str | None = None,
+    ) -> None:
+        """``address`` is host:port, ``timeout_s`` the seconds to wait for an answer, ``token`` what the server asks."""
+        self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         import grpc
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
@@ -83,7 +91,7 @@ class GrpcConnection:
         import grpc
 
         try:
-            return method(request, timeout=self._timeout_s)
+            return method(request, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             code = error.code().name
             text = f"{sentence(error.details() or '') or 'no answer'} ({code})"

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
 from ds3d_tf.common.array_text import array_from_text
 from ds3d_tf.common.errors import InputError, ServerError, argument
+from ds3d_tf.common.limits import MAX_FRAME_PX
+from ds3d_tf.common.texts import parse_json
 from ds3d_tf.localization.peaks.tiles import frames_a_step
 from ds3d_tf.serving.client.connection import Retries
 from ds3d_tf.serving.client.errors import Connection, Refusal
 from ds3d_tf.setup import Setup
+
+
+def _reach_px(text: bytes) -> int:
+    """Return the receptive radius, pixels, that a served model states; 0: not known."""
+    facts = parse_json(text, "served model: network.json")
+    reach = facts.get("reach_px") if isinstance(facts, dict) else None
+    return reach if isinstance(reach, int) and 0 <= reach <= MAX_FRAME_PX else 0
 
 
 class RemoteModel:
@@ -40,7 +48,7 @@ class RemoteModel:
             ) from error
         facts = {key: bytes(value[0]) for key, value in sorted(answer.items())}
         self.setup = Setup.from_yaml(facts["setup_yaml"].decode())
-        self.receptive_radius_px: int = json.loads(facts["network_json"]).get("reach_px") or 0
+        self.receptive_radius_px: int = _reach_px(facts["network_json"])
         mask = facts.get("mask_base64")  # models that an earlier version exported have none
         self.mask_rad = None if mask is None else array_from_text(mask, f"served model {name}: mask")
         self._fingerprint = hashlib.sha256(b"\0".join(facts.values())).hexdigest()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ds3d_tf.common.texts import parse_json
 from ds3d_tf.serving.client.errors import Refusal, sentence
 
 _TEMPORARY = (408, 425, 429, 499, 500, 502, 503, 504)
@@ -21,9 +22,18 @@ class RestConnection:
     """The REST interface of one server; each thread keeps a separate connection open."""
 
     def __init__(
-        self, host: str, port: int, tls: bool, timeout_s: float, root_certificates: bytes | None = None
+        self,
+        host: str,
+        port: int,
+        tls: bool,
+        timeout_s: float,
+        root_certificates: bytes | None = None,
+        token: str | None = None,
     ) -> None:
-        """``timeout_s`` is the number of seconds to wait for an answer."""
+        """``timeout_s`` is the number of seconds to wait for an answer, ``token`` what the server asks for."""
+        self._headers = {"Content-Type": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._host, self._port, self._timeout_s = host, port, timeout_s
         self._context = None
         if tls:
@@ -76,14 +86,14 @@ class RestConnection:
         body = None if content is None else json.dumps(content, separators=(",", ":")).encode()
         try:
             connection = self._connection()
-            connection.request(method, path, body, {"Content-Type": "application/json"})
+            connection.request(method, path, body, self._headers)
             response = connection.getresponse()
             status, text = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Refusal(f"no answer ({str(error) or type(error).__name__})", temporary=True) from error
         try:
-            answer = json.loads(text)
+            answer = parse_json(text, "answer")
             if not isinstance(answer, dict):
                 raise ValueError("not a JSON object")
         except ValueError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from ds3d_tf.common.arrays import read_npz
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import checked_fields, parse_json, shortened
 
 FACTS = "facts"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -51,13 +52,17 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no checkpoint to resume from; train without {argument('resume')}")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            facts = json.loads(str(stored[FACTS]))
-            variables = [stored[f"variable_{index}"] for index in range(len(stored.files) - 1)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged checkpoint; train again with {argument('overwrite')}") from error
-    return Checkpoint(facts.pop("epoch"), facts.pop("step"), facts, variables)
+    mend = f"train again with {argument('overwrite')}"
+    stored = read_npz(path, mend)
+    names = [f"variable_{index}" for index in range(len(stored) - 1)]
+    missing = next((name for name in (FACTS, *names) if name not in stored), None)
+    if missing is not None:
+        raise InputError(f"{path}: damaged: {missing} is missing; {mend}")
+    facts = parse_json(str(stored[FACTS]), str(path))
+    facts = checked_fields(facts, {"epoch": int, "step": int, "settings": dict, "callbacks": list}, str(path), mend)
+    if facts["epoch"] < 0 or facts["step"] < 0 or not all(isinstance(state, dict) for state in facts["callbacks"]):
+        raise InputError(f"{path}: damaged: not the state of a run; {mend}")
+    return Checkpoint(facts.pop("epoch"), facts.pop("step"), facts, [stored[name] for name in names])
 
 
 class Checkpointer(keras.callbacks.Callback):
@@ -108,8 +113,15 @@ class Checkpointer(keras.callbacks.Callback):
     def restore_callbacks(self) -> None:
         """Restore the callbacks as they were at the checkpoint, or at the end of the last call of fit."""
         if self._states is not None:
+            kinds = [_REMEMBERED[type(callback).__name__] for callback in self.others]
+            if len(kinds) != len(self._states) or any(
+                not set(state) <= set(kind) for kind, state in zip(kinds, self._states, strict=True)
+            ):
+                raise InputError(
+                    f"{self.path}: of a run with other callbacks; train again with {argument('overwrite')}"
+                )
             for callback, state in zip(self.others, self._states, strict=True):
-                _set_state(callback, state)
+                _set_state(callback, state, self.path)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Restore the callbacks: Keras resets them in every call of fit."""
@@ -190,9 +202,11 @@ def _state(callback: Any) -> dict[str, Any]:
     return {name: _plain(getattr(callback, name)) for name in names if hasattr(callback, name)}
 
 
-def _set_state(callback: Any, state: dict[str, Any]) -> None:
+def _set_state(callback: Any, state: dict[str, Any], path: Path) -> None:
     for name, value in state.items():
         current = getattr(callback, name, None)
+        if isinstance(value, (str, dict, bool)) or isinstance(value, list) != isinstance(current, list):
+            raise InputError(f"{path}: damaged: {name} is {shortened(value)}; train again with {argument('overwrite')}")
         if isinstance(current, list):
             # In place: other callbacks refer to the same list.
             current[:] = value

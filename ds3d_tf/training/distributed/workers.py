@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import threading
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.texts import parse_json
 
 EXAMPLE = '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}'
 SECONDS_TO_WAIT = 300.0
@@ -48,8 +48,8 @@ def read_workers(text: str | None = None) -> Workers:
     if not text.strip():
         raise InputError(f"TF_CONFIG is not set; set it on every machine, such as {EXAMPLE}")
     try:
-        config = json.loads(text)
-    except json.JSONDecodeError as error:
+        config = parse_json(text, "TF_CONFIG")
+    except InputError as error:
         raise InputError(f"TF_CONFIG is not JSON ({error}); expected such as {EXAMPLE}") from error
     cluster, task = (_entry(config, name) for name in ("cluster", "task"))
     strange = sorted(set(cluster) - {"chief", "worker"})

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import load_json
 
 PARTS_FILE = "parts.json"
 # The name that earlier versions gave the same file.
@@ -35,9 +37,10 @@ def read_parts(folder: str | Path) -> list[dict[str, Any]]:
         path = Path(folder) / name
         if path.is_file():
             try:
-                return list(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError):
+                parts = load_json(path)
+            except InputError:
                 return []
+            return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     return []
 
 

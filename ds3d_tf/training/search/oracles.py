@@ -14,6 +14,7 @@ from keras_tuner.oracles import HyperbandOracle, RandomSearchOracle
 from ds3d_tf.common.errors import argument
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.optional import require
+from ds3d_tf.common.texts import load_json
 from ds3d_tf.setup.search_space import Dimension
 
 METHODS = ("random", "bayesian", "hyperband")
@@ -111,7 +112,7 @@ def _safe(oracle: type[Any]) -> type[Any]:
             write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
         def reload(self) -> None:
-            known = set(json.loads(Path(self._get_oracle_fname()).read_text(encoding="utf-8"))["start_order"])
+            known = set(load_json(self._get_oracle_fname())["start_order"])
             for folder in Path(self._project_dir).glob("trial_*"):
                 # The process was killed after it made the trial and before it recorded it: it will be made again.
                 if folder.name.removeprefix("trial_") not in known:

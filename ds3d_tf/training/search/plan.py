@@ -11,6 +11,7 @@ from typing import Any
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.texts import load_json
 from ds3d_tf.model.files import MASK_FILE, SETUP_FILE
 from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.setup.search_space import Dimension, changed_setup, read_space
@@ -70,7 +71,7 @@ class SearchPlan:
     def read(cls, folder: Path) -> SearchPlan:
         """Read the plan of a search's folder; raises InputError if it is missing or damaged."""
         try:
-            return cls(**json.loads((folder / SEARCH_FILE).read_text(encoding="utf-8")))
+            return cls(**load_json(folder / SEARCH_FILE))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"{folder / SEARCH_FILE}: missing or damaged; search again with {argument('overwrite')}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from keras_tuner.errors import FailedTrialError, FatalError
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import CHECKPOINT_FILE
+from ds3d_tf.common.texts import checked_fields, load_json
 from ds3d_tf.setup.search_space import Dimension
 from ds3d_tf.training.search.oracles import chosen_values, write_json
 from ds3d_tf.training.search.plan import TRIALS_FOLDER
@@ -126,7 +126,7 @@ class Search(BaseTuner):
     def _count_attempt(self, folder: Path) -> None:
         checkpoint, path = folder / RUN_FOLDER / CHECKPOINT_FILE, folder / ATTEMPTS_FILE
         progress = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"progress": progress, "count": 0}
+        before = load_json(path) if path.is_file() else {"progress": progress, "count": 0}
         count = before["count"] + 1 if before["progress"] == progress else 1
         if count > MAX_ATTEMPTS:
             raise TrialFailed(f"the process ended {MAX_ATTEMPTS} times during this trial; not enough memory?")
@@ -143,7 +143,7 @@ def read_outcomes(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _read_outcome(folder: Path) -> dict[str, Any]:
-    outcome = dict(json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+    outcome = _result(folder / RESULT_FILE)
     # The names that earlier versions wrote.
     for former, name in (("figures", "metrics"), ("goes_on_from", "continues")):
         if former in outcome:
@@ -151,10 +151,16 @@ def _read_outcome(folder: Path) -> dict[str, Any]:
     return outcome
 
 
+def _result(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return checked_fields(load_json(path), {"status": str}, str(path), f"search again with {argument('overwrite')}")
+
+
 def _reload(oracle: Any, folder: str | Path) -> None:
     try:
         oracle.reload()
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # keras_tuner takes what it reads for its own
         raise InputError(
             f"{folder}: the state of the search is damaged; search again with {argument('overwrite')}"
         ) from error
