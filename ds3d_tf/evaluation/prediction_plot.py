@@ -9,7 +9,6 @@ import numpy as np
 from ds3d_tf.common.plotting import frame_extent_um, new_figure, save_figure
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 
 def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, setup: Setup) -> None:
@@ -17,13 +16,17 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
 
     Args:
         path: PNG file to write.
-        volume: float ``[4H, 4W, D]`` (row, column, depth), confidence.
+        volume: float ``[4H, 4W, D]`` (row, column, depth), confidence; or ``[H, W, 10]``, maps of a pixel network.
         truth_um: float ``[E, 3]`` (x, y, z), µm, x = y = 0 at the centre of pixel (H // 2, W // 2).
         setup: the ``Setup`` of the volume.
 
     Raises InputError if the file cannot be written.
     """
-    height, width = volume.shape[0] // VOXELS_PER_PIXEL, volume.shape[1] // VOXELS_PER_PIXEL
+    if setup.learning.network == "pixel":
+        volume, per_pixel = _volume_of_maps(volume, setup), 1
+    else:
+        per_pixel = setup.volume.lateral_voxels
+    height, width = volume.shape[0] // per_pixel, volume.shape[1] // per_pixel
     left, right, bottom, top = frame_extent_um((height, width), setup.optics.pixel_um)
     low, high = 0.0, setup.volume.z_max_um - setup.volume.z_min_um
     side = 5.0
@@ -53,3 +56,11 @@ def plot_prediction(path: str | Path, volume: np.ndarray, truth_um: np.ndarray, 
     ticks = np.array([0, 0.01, 0.05, 0.2, 0.5, 1]) * setup.learning.scaling_factor
     bar.set_ticks(np.sqrt(ticks).tolist(), labels=[f"{tick:.3g}" for tick in ticks])
     save_figure(figure, path, dpi=110)
+
+
+def _volume_of_maps(maps: np.ndarray, setup: Setup) -> np.ndarray:
+    """Return a volume that holds each pixel's probability at the depth that the network tells there."""
+    depths = setup.volume.depth_voxels
+    depth = np.clip(np.floor((maps[..., 3] + 1) / 2 * depths), 0, depths - 1).astype(int)
+    volume: np.ndarray = maps[..., :1] * (depth[..., None] == np.arange(depths))
+    return volume

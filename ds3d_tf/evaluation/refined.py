@@ -46,6 +46,24 @@ def bounds_nm(truths: Sequence[FrameTruth], frame_shape: tuple[int, int], setup:
     return np.concatenate(bounds)
 
 
+def network_pulls(comparison: Comparison, photons: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
+    """Return the spread of a pixel network's errors over its stated uncertainties; nothing without a pair.
+
+    Args:
+        comparison: emitters and localizations of all frames, matched.
+        photons: float64 ``[T]``, photons (detected: photoelectrons) of ``comparison.truth_um``.
+        rows: float ``[M, 10]``, the localizations of ``comparison.found_um`` as ``Localizer.rows`` gives them: µm,
+            confidence, photons, background, σ of x, y and z in µm, σ of the photons.
+    """
+    if not len(comparison.pairs):
+        return {}
+    first, second = comparison.pairs.T
+    spread = pulls(comparison.error_nm, 1000 * rows[second, 6:9]).standard_deviation
+    values = {f"pull_sigma_{axis}": float(value) for axis, value in zip("xyz", spread, strict=True)}
+    pull = (rows[second, 4] - photons[first]) / rows[second, 9]
+    return {**values, "pull_sigma_photons": float(np.sqrt(np.mean(pull**2)))}
+
+
 def refined_metrics(comparison: Comparison, bound_nm: np.ndarray, sigma_um: np.ndarray) -> dict[str, Any]:
     """Return errors over bounds and over stated uncertainties as plain numbers, for JSON; nothing without a pair.
 

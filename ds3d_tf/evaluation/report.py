@@ -22,6 +22,8 @@ def summary(metrics: Mapping[str, Any]) -> str:
     each = _say(metrics["jaccard_frame_mean"], ".3f")
     lateral, axial = _say(metrics["rmse_lateral_nm"], ".1f"), _say(metrics["rmse_axial_nm"], ".1f")
     lines = [] if metrics.get("rmse_over_bound_lateral") is None else [_beside_the_bound(metrics)]
+    if metrics.get("efficiency_3d") is not None:
+        lines.insert(0, _challenge(metrics))
     return "\n".join(
         [
             f"{metrics['matched']} of {metrics['emitters']} emitters found, {metrics['localizations']} localizations, "
@@ -32,6 +34,14 @@ def summary(metrics: Mapping[str, Any]) -> str:
             f"  bias {', '.join(_say(metrics[f'bias_{axis}_nm'], '+.1f') for axis in 'xyz')} nm",
             *lines,
         ]
+    )
+
+
+def _challenge(metrics: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{name} {metrics[f'efficiency_{name}']:.1f}" for name in ("lateral", "axial"))
+    return (
+        f"SMLM challenge: efficiency {metrics['efficiency_3d']:.1f} ({parts}), Jaccard "
+        f"{metrics['challenge_jaccard']:.3f}; grid index {_say(metrics['grid_index'], '.3f')}"
     )
 
 

@@ -80,13 +80,15 @@ def evaluate(
         raise InputError(f"{argument(present)} also needs {argument(missing)}: frames and the table of their emitters")
 
     from ds3d_tf.evaluation.comparison import compare
+    from ds3d_tf.evaluation.efficiency import ChallengeRules, challenge_metrics, grid_index
     from ds3d_tf.evaluation.metrics import metrics
     from ds3d_tf.evaluation.plots import plot_refinement
-    from ds3d_tf.evaluation.refined import bounds_nm, refined_metrics
+    from ds3d_tf.evaluation.refined import bounds_nm, network_pulls, refined_metrics
     from ds3d_tf.localization.localizations import Localizations
     from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.refinement.frames import refine
     from ds3d_tf.refinement.options import RefineOptions
+    from ds3d_tf.simulation.pixel_grid import electrons_per_photon
 
     localizer = Localizer(model)
     setup = localizer.setup
@@ -108,8 +110,10 @@ def evaluate(
     tables: list[Localizations] = []
     stride = max(total // EXAMPLE_FRAMES, 1)
     progress("evaluating", 0, total)
-    for stack, some_truths in _batches(examples, localizer, options.batch_size):
-        some_found = localizer.rows(stack, threshold, radius_voxels)
+    batches = _batches(examples, localizer, options.batch_size)
+    for seen, context, some_truths in _with_context(batches, localizer):
+        some_found = localizer.rows(seen, threshold, radius_voxels, context)
+        stack = seen[context[0] : len(seen) - context[1]]
         shape = (stack.shape[1], stack.shape[2])
         table = Localizations.from_rows(some_found, shape, setup)
         if options.refine:
@@ -139,9 +143,20 @@ def evaluate(
         "radius_voxels": radius_voxels,
         "label_threshold_photons": label_threshold,
         "refined": options.refine,
+        **challenge_metrics(
+            [one.targets_um for one in truths],
+            [one[:, :3] for one in found],
+            tables[0].frame_shape,
+            setup.optics.pixel_um,
+            ChallengeRules(*options.challenge),
+        ),
+        "grid_index": grid_index(np.concatenate([one[:, :3] for one in found]), setup.optics.pixel_um),
         **metrics(comparison, (setup.volume.z_min_um, setup.volume.z_max_um)),
     }
     bound = None
+    if localizer.is_pixel_network and not options.refine:
+        photons = electrons_per_photon(setup) * np.concatenate([one.photons[one.labelled] for one in truths])
+        values |= network_pulls(comparison, photons, np.concatenate(found))
     if options.refine:
         bound = bounds_nm(truths, tables[0].frame_shape, setup, localizer.mask_rad)
         values |= refined_metrics(comparison, bound, np.concatenate(sigmas_um))
@@ -192,6 +207,17 @@ def _batches(
             frames, truths = [], []
     if frames:
         yield np.stack(frames), truths
+
+
+def _with_context(
+    batches: Iterator[tuple[np.ndarray, list[FrameTruth]]], localizer: Localizer
+) -> Iterator[tuple[np.ndarray, tuple[int, int], list[FrameTruth]]]:
+    """Yield batches with the frames beside them, for networks that see several frames at once."""
+    from ds3d_tf.localization.neighbours import with_neighbours
+
+    if localizer.context_frames > 1:
+        return with_neighbours(batches)
+    return ((frames, (0, 0), truths) for frames, truths in batches)
 
 
 def _write(

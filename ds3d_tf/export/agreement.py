@@ -11,7 +11,8 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.evaluation.matching import match
-from ds3d_tf.localization.engines.network import NetworkEngine
+from ds3d_tf.export.pixel_module import with_mirrored_ends
+from ds3d_tf.localization.engines.network import engine_class
 from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.setup import Setup
 
@@ -75,7 +76,8 @@ def keras_localizer(
     """Return a Localizer around a Keras model, the reference for all formats.
 
     Args:
-        model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``.
+        model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, or to the maps
+            of a pixel network, ``[B, H, W, 10]``.
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (row, column), phase mask, rad.
         memory_gb: memory, GB, within which frames are localized.
@@ -84,8 +86,16 @@ def keras_localizer(
     import tensorflow as tf
 
     section = setup.normalization
+    context = setup.learning.context_frames
+
+    def prediction(frames: tf.Tensor) -> tf.Tensor:
+        if context > 1:
+            longer = with_mirrored_ends(frames, context)
+            frames = tf.stack([longer[:-2], longer[1:-1], longer[2:]], axis=-1)
+        return model(frames, training=False)
+
     call = tf.function(
-        lambda frames: model(frames, training=False),
+        prediction,
         input_signature=[tf.TensorSpec([None, None, None], tf.float32)],
         autograph=False,
     )
@@ -98,7 +108,7 @@ def keras_localizer(
         return call(tf.constant((frames - lowest) / width))
 
     receptive_radius_px = receptive_radius_px or getattr(model, "receptive_radius_px", None)
-    engine = NetworkEngine(network, setup, mask_rad, receptive_radius_px or 0, path="the Keras model")
+    engine = engine_class(setup)(network, setup, mask_rad, receptive_radius_px or 0, path="the Keras model")
     # Tiles need a known receptive field; without it, frames are localized whole.
     return Localizer(engine, memory_gb=memory_gb if receptive_radius_px else float("inf"))
 
@@ -125,6 +135,8 @@ def measure_agreement(
         found.append(exported.rows(frame[np.newaxis])[0][:, :3])
         part = _part(frame, exported)
         volumes = [np.asarray(localizer.volume(part[np.newaxis])) for localizer in (reference, exported)]
+        if reference.is_pixel_network:
+            volumes = [maps[..., :1] for maps in volumes]  # the probability
         difference = max(difference, float(np.abs(volumes[0] - volumes[1]).max()))
         if on_frame is not None:
             on_frame()

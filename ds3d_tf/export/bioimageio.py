@@ -19,7 +19,6 @@ from ds3d_tf.common.plotting import DEPTH_COLOUR_MAP
 from ds3d_tf.export.plain_keras import INPUT, OUTPUT, plain_keras
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import NormalizationSection
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
 AUTHOR = "The ds3d-tf authors"
 PAPER = (
@@ -114,7 +113,7 @@ def _test_data(
     smallest = _min_side_px(receptive_radius_px)
     if min(frame.shape) < smallest:
         frame = np.pad(frame, [(0, max(smallest - size, 0)) for size in frame.shape], mode="reflect")
-    largest = int((_MAX_TEST_VOXELS / (VOXELS_PER_PIXEL**2 * setup.volume.depth_voxels)) ** 0.5)
+    largest = int((_MAX_TEST_VOXELS / (setup.volume.lateral_voxels**2 * setup.volume.depth_voxels)) ** 0.5)
     row, column = np.unravel_index(np.argmax(frame), frame.shape)
     edges = []
     for size, middle in zip(frame.shape, (row, column), strict=True):
@@ -177,7 +176,7 @@ def _documentation(name: str, setup: Setup, receptive_radius_px: int, run: str |
         "wavelength": f"{setup.optics.wavelength_um:g}",
         "na": f"{setup.optics.numerical_aperture:g}",
         "pixel_nm": f"{setup.optics.pixel_um * 1000:g}",
-        "voxels": VOXELS_PER_PIXEL,
+        "voxels": setup.volume.lateral_voxels,
         "depth": setup.volume.depth_voxels,
         "step_nm": f"{_step_nm(setup):.4g}",
         "z_min": f"{setup.volume.z_min_um:g}",
@@ -216,7 +215,7 @@ def _description(folder: Path, name: str, setup: Setup, receptive_radius_px: int
     volume = setup.volume
     # Sizes follow from products and quotients of scales, rounded down: nanometres in binary fractions keep them exact.
     pixel_nm = round(setup.optics.pixel_um * 1000 * 2**20) / 2**20
-    halo = VOXELS_PER_PIXEL * receptive_radius_px
+    halo = setup.volume.lateral_voxels * receptive_radius_px
     smallest = spec.ParameterizedSize(min=_min_side_px(receptive_radius_px), step=1)
 
     def side(axis: str) -> Any:
@@ -227,7 +226,7 @@ def _description(folder: Path, name: str, setup: Setup, receptive_radius_px: int
     def fine_side(axis: str) -> Any:
         size = spec.SizeReference(tensor_id=spec.TensorId(INPUT), axis_id=spec.AxisId(axis))
         return spec.SpaceOutputAxisWithHalo(
-            id=spec.AxisId(axis), size=size, halo=halo, unit="nanometer", scale=pixel_nm / VOXELS_PER_PIXEL
+            id=spec.AxisId(axis), size=size, halo=halo, unit="nanometer", scale=pixel_nm / setup.volume.lateral_voxels
         )
 
     if setup.normalization.kind == "factors":

@@ -59,10 +59,23 @@ def card_text(folder: str | Path) -> str:
 def _purpose(setup: Setup) -> str:
     volume = setup.volume
     return (
-        "A network that localizes single emitters in three dimensions, in each frame separately. The point spread "
+        f"A network that localizes single emitters in three dimensions{_separately(setup)}. The point spread "
         "function of the microscope depends on depth; z is found between "
-        f"{volume.z_min_um:g} and {volume.z_max_um:g} µm above the coverslip. The method is that of DeepSTORM3D (Nehme "
-        "et al., Nature Methods 2020). It was trained on simulated frames only."
+        f"{volume.z_min_um:g} and {volume.z_max_um:g} µm above the coverslip. {_method(setup)} It was trained on "
+        "simulated frames only."
+    )
+
+
+def _separately(setup: Setup) -> str:
+    return ", in each frame separately" if setup.learning.context_frames == 1 else ", with the frames before and after"
+
+
+def _method(setup: Setup) -> str:
+    if setup.learning.network == "voxel":
+        return "The method is that of DeepSTORM3D (Nehme et al., Nature Methods 2020)."
+    return (
+        "In every camera pixel the network tells whether an emitter is there, where, how bright, and how sure it is, "
+        "as that of DECODE does (Speiser et al., Nature Methods 2021)."
     )
 
 
@@ -173,13 +186,7 @@ def _data(setup: Setup) -> list[tuple[str, Any]]:
 
 def _training(setup: Setup, rows: list[dict[str, float]], parts: list[dict[str, Any]]) -> str:
     learning, resuming = setup.learning, setup.resuming
-    facts: list[tuple[str, Any]] = [
-        (
-            "network",
-            f"{learning.filters} filters, dilations up to {learning.max_dilation}, {setup.volume.depth_voxels} depth "
-            f"voxels on the {setup.volume.grid.replace('_', '-')} grid, largest confidence {learning.scaling_factor:g}",
-        ),
-    ]
+    facts: list[tuple[str, Any]] = [("network", _network(setup))]
     if not rows and not parts:
         return (
             _table(("what", "value"), facts)
@@ -190,7 +197,11 @@ def _training(setup: Setup, rows: list[dict[str, float]], parts: list[dict[str, 
         facts.append(("started from", Path(resuming.checkpoint).name + fresh))
     if resuming.frozen_layers:
         facts.append(("frozen layers", ", ".join(resuming.frozen_layers)))
-    how = f"Adam, {learning.batch_size} frames a step, learning rate {learning.learning_rate:g} ({learning.schedule})"
+    kind = "AdamW" if learning.steps[1] else "Adam"
+    part = "frames" if learning.crop_px is None else f"parts of {learning.crop_px}×{learning.crop_px} pixels"
+    how = f"{kind}, {learning.batch_size} {part} a step, learning rate {learning.learning_rate:g} ({learning.schedule})"
+    if learning.minutes is not None:
+        facts.append(("length", f"{learning.minutes:g} minutes by the clock"))
     facts += [("optimizer", how), ("precision", learning.precision)]
     if rows:
         best = min(rows, key=lambda row: row["val_loss"])
@@ -207,6 +218,17 @@ def _training(setup: Setup, rows: list[dict[str, float]], parts: list[dict[str, 
         text += f"\n\nTrained in {len(parts)} part{'s' if len(parts) > 1 else ''}{resumed}:\n\n"
         text += "\n".join(_part(one, last=one is parts[-1]) for one in parts)
     return text
+
+
+def _network(setup: Setup) -> str:
+    learning, volume = setup.learning, setup.volume
+    if learning.network == "pixel":
+        seen = "" if learning.context_frames == 1 else ", sees the frames before and after, too"
+        return f"pixel network, {learning.filters} filters at full resolution{seen}"
+    return (
+        f"{learning.filters} filters, dilations up to {learning.max_dilation}, {volume.depth_voxels} depth voxels on "
+        f"the {volume.grid.replace('_', '-')} grid, largest confidence {learning.scaling_factor:g}"
+    )
 
 
 def _part(part: dict[str, Any], last: bool) -> str:
@@ -245,7 +267,7 @@ def _limits(setup: Setup) -> str:
         "localizations; subtract constant light, and train with the values of your camera.",
         "The metrics above are of simulated frames. They hold for recordings only if the simulation is realistic; "
         "compare the regenerated frames (`ds3d localize --plots`) with yours.",
-        "Each frame is localized separately: there is no drift correction and no linking of emitters over frames.",
+        "There is no drift correction and no linking of emitters over frames.",
     ]
     if faint:
         lines.insert(3, f"It was not trained to find emitters of fewer than about {faint:g} photons.")

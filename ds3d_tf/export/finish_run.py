@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.file_names import EVALUATION_FOLDER, SAVED_MODEL_FOLDER
+from ds3d_tf.common.file_names import EVALUATION_FOLDER, NETWORK_FILE, SAVED_MODEL_FOLDER
 from ds3d_tf.common.progress import Progress, no_progress
+from ds3d_tf.setup import Setup
 
 EVALUATED_FRAMES = 200
 EVALUATION_SEED = 1
+CALIBRATION_FRAMES = 500
 
 
 def finish_run(folder: str | Path, progress: Progress = no_progress) -> dict[str, Any]:
@@ -32,11 +34,24 @@ def finish_run(folder: str | Path, progress: Progress = no_progress) -> dict[str
     from ds3d_tf.model.files import load_model_folder
 
     best, setup, mask_rad = load_model_folder(folder)
+    if setup.learning.network == "pixel":
+        best = _with_honest_uncertainties(best, setup, folder)
     _mark_older_evaluation(folder / EVALUATION_FOLDER)
     export_saved_model(best, setup, mask_rad, folder / SAVED_MODEL_FOLDER)
     out = folder / EVALUATION_FOLDER
     evaluation = evaluate(folder, out, count=EVALUATED_FRAMES, seed=EVALUATION_SEED, overwrite=True, progress=progress)
     return evaluation.metrics
+
+
+def _with_honest_uncertainties(model: Any, setup: Setup, folder: Path) -> Any:
+    """Return the network with its uncertainties calibrated on validation frames, and keep it in the run folder."""
+    from ds3d_tf.training import examples
+    from ds3d_tf.training.callbacks.best import write_network
+    from ds3d_tf.training.sigma_calibration import calibrated
+
+    model = calibrated(model, setup, examples(setup).validation, CALIBRATION_FRAMES)
+    write_network(folder / NETWORK_FILE, model)
+    return model
 
 
 def _mark_older_evaluation(folder: Path) -> None:

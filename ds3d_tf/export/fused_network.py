@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ds3d_tf.model.layers import LEAKY_SLOPE
+from ds3d_tf.model.layers import LEAKY_SLOPE, UpsamplingBlock
 from ds3d_tf.model.localization_net import LocalizationNet
 
 
@@ -40,6 +40,7 @@ class FusedNetwork(tf.Module):
             self.features.append(_scaled(kernel, bias, scale))
             shift = shift + own_shift if len(self.features) > 1 else own_shift
 
+        self.doubles: list[bool] = []
         self.upsampling: list[tuple[tf.Variable, tf.Variable, tf.Variable]] = []
         sign = np.ones(len(shift))
         for block in model.upsampling:
@@ -51,7 +52,10 @@ class FusedNetwork(tf.Module):
             scale, shift = _norm(block.norm)
             sign = np.where(scale < 0, -1.0, 1.0)
             kernel, bias = kernel * abs(scale), bias * abs(scale)
-            self.upsampling.append((_variable(_transposed_kernel(kernel)), _variable(bias), _variable(sign * shift)))
+            doubles = isinstance(block, UpsamplingBlock)
+            self.doubles.append(doubles)
+            kernel = _transposed_kernel(kernel) if doubles else kernel
+            self.upsampling.append((_variable(kernel), _variable(bias), _variable(sign * shift)))
 
         shift = np.zeros(0)
         for block in model.depth:
@@ -80,11 +84,14 @@ class FusedNetwork(tf.Module):
         for weights, dilation in zip(self.features[1:], self.dilations[1:], strict=True):
             images = _add(images, _block(tf.concat([images, frame], axis=-1), weights, dilation), weights)
         images = tf.concat([images, frame], axis=-1)
-        for kernel, bias, shift in self.upsampling:
-            shape = tf.shape(images)
-            shape = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[2]])
-            doubled = tf.nn.conv2d_transpose(images, tf.cast(kernel, dtype), shape, strides=2, padding="SAME")
-            images = tf.nn.leaky_relu(tf.nn.bias_add(doubled, tf.cast(bias, dtype)), LEAKY_SLOPE)
+        for doubles, (kernel, bias, shift) in zip(self.doubles, self.upsampling, strict=True):
+            if doubles:
+                shape = tf.shape(images)
+                shape = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[2]])
+                images = tf.nn.conv2d_transpose(images, tf.cast(kernel, dtype), shape, strides=2, padding="SAME")
+            else:
+                images = tf.nn.conv2d(images, tf.cast(kernel, dtype), 1, "SAME")
+            images = tf.nn.leaky_relu(tf.nn.bias_add(images, tf.cast(bias, dtype)), LEAKY_SLOPE)
             images = tf.nn.bias_add(images, tf.cast(shift, dtype))
         images = _add(None, _block(images, self.depth[0], 1), self.depth[0])
         for weights in self.depth[1:]:

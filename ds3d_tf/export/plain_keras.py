@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.model.layers import LEAKY_SLOPE, NORM_EPSILON
+from ds3d_tf.model.layers import LEAKY_SLOPE, NORM_EPSILON, UpsamplingBlock
 from ds3d_tf.model.localization_net import LocalizationNet
 
 INPUT, OUTPUT = "frame", "volume"
@@ -56,8 +56,9 @@ def plain_keras(model: Any) -> keras.Model:
         images = added(images, block(joined(images, source.name), source), source.name)
     images = joined(images, "features")
     for source in model.upsampling:
-        doubled = layers.UpSampling2D(2, name=f"{source.name}_doubling", dtype="float32")(images)
-        images = block(doubled, source)
+        if isinstance(source, UpsamplingBlock):
+            images = layers.UpSampling2D(2, name=f"{source.name}_doubling", dtype="float32")(images)
+        images = block(images, source)
     images = block(images, model.depth[0])
     for source in model.depth[1:]:
         images = added(images, block(images, source), source.name)

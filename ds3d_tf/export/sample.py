@@ -48,6 +48,9 @@ def write_sample(
         stack = np.rint(stack).astype(np.uint16)
     tifffile.imwrite(folder / FRAMES_TIFF, stack, photometric="minisblack")
     np.save(folder / FRAMES_NUMPY, stack)
-    found = [localizer.rows(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
+    if localizer.context_frames > 1:
+        found = localizer.rows(stack.astype(np.float32))
+    else:
+        found = [localizer.rows(frame[np.newaxis].astype(np.float32))[0] for frame in stack]
     localizations = Localizations.from_rows(found, stack.shape[1:], localizer.setup)
     write_table(folder / LOCALIZATIONS_FILE, localizations.to_dataframe())

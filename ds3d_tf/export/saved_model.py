@@ -17,6 +17,7 @@ from ds3d_tf.common.files import whole_folder
 from ds3d_tf.common.outputs import SAVED_MODEL_FILES, refuse_strangers
 from ds3d_tf.export.frame_checks import check_frames
 from ds3d_tf.export.fused_network import FusedNetwork
+from ds3d_tf.export.pixel_module import FoldedNetwork, pixel_module
 from ds3d_tf.export.warmup import write_warmup_request
 from ds3d_tf.localization.peaks.graph_tiles import graph_tile_size
 from ds3d_tf.localization.peaks.tiled_peaks import localize_in_tiles
@@ -28,10 +29,11 @@ from ds3d_tf.localization.peaks.tiles import (
     tile_overlap_px,
 )
 from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.model.pixel_net import PixelNet
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.camera_files import write_maps
 from ds3d_tf.simulation.normalization import normalize
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
+from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 # For a network whose receptive field is not known: every tile sees the whole frame.
 _BEYOND_ANY_FRAME = 2**20
@@ -45,7 +47,8 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
     ``mask.npy`` and ``network.json``; ``assets.extra/`` holds a request that servers run to warm up.
 
     Args:
-        model: maps normalized frames float32 ``[B, H, W]`` to confidences float32 ``[B, 4H, 4W, D]``, no unit.
+        model: a ``PixelNet``, or what maps normalized frames float32 ``[B, H, W]`` to confidences float32
+            ``[B, 4H, 4W, D]``, no unit.
         setup: its ``Setup``.
         mask_rad: float64 ``[N, N]`` (rows along y), rad: the phase mask it was trained with.
         folder: folder to write, whole or not at all; an existing SavedModel is replaced.
@@ -58,6 +61,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
     own_setup = setup.with_mask(mask_rad, MASK_FILE).with_camera_maps()
     receptive_radius_px = getattr(model, "receptive_radius_px", None)
     network = {
+        "network": "pixel" if isinstance(model, PixelNet) else "voxel",
         "reach_px": None if receptive_radius_px is None else int(receptive_radius_px),
         "precisions": _precisions(model),
         # For readers without YAML: what a table in nm needs.
@@ -69,7 +73,12 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         "network_json": json.dumps(network, indent=1) + "\n",
         "mask_base64": array_to_text(np.asarray(mask_rad, np.float64)),
     }
-    module = _module(model, setup, facts)
+    if isinstance(model, PixelNet):
+        pixel_network = FoldedNetwork(model)
+        texts = {**facts, "weights_sha256": _digest(pixel_network)}
+        module = pixel_module(model, setup, texts, pixel_network)
+    else:
+        module = _module(model, setup, facts)
     with whole_folder(folder) as temporary:
         tf.saved_model.save(
             module,
@@ -89,7 +98,7 @@ def export_saved_model(model: Any, setup: Setup, mask_rad: np.ndarray, folder: s
         np.save(assets / MASK_FILE, np.asarray(mask_rad, np.float64))
         write_maps(assets, own_setup.camera_maps)
         (assets / NETWORK_FACTS_FILE).write_text(facts["network_json"], encoding="utf-8")
-        write_warmup_request(temporary, setup, receptive_radius_px or 1)
+        write_warmup_request(temporary, setup, 1 if isinstance(model, PixelNet) else receptive_radius_px or 1)
 
 
 def _precisions(model: Any) -> list[str]:
@@ -120,6 +129,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
     learning, grid = setup.learning, VoxelGrid.from_setup(setup)
     frames_spec = tf.TensorSpec([None, None, None], tf.float32, name="frames")
     own_threshold, own_radius = float(learning.peak_threshold), int(learning.peak_radius_voxels)
+    per_pixel = setup.volume.lateral_voxels
     receptive_radius_px = getattr(model, "receptive_radius_px", None) or _BEYOND_ANY_FRAME
     min_px = max(getattr(model, "receptive_radius_px", None) or 1, 1)
     has_bfloat16 = "bfloat16" in _precisions(model)
@@ -197,7 +207,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
             first = tf.maximum(tf.stack([rows[0], columns[0]]) - receptive_radius_px, 0)
             normalized = normalize(check_frames(frames, min_px), setup.normalization)
             part = normalized[:, first[0] : rows[1] + receptive_radius_px, first[1] : columns[1] + receptive_radius_px]
-            inner = [VOXELS_PER_PIXEL * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
+            inner = [per_pixel * (edges - corner) for edges, corner in ((rows, first[0]), (columns, first[1]))]
             volume = self._in_precision(
                 part,
                 bfloat16,
@@ -217,7 +227,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
             together = tf.clip_by_value(PIXELS_A_STEP // pixels, 1, MAX_FRAMES_A_STEP)
             # The steps and tiles of a Localizer with this memory, so that positions are equal to the last digit.
             max_pixels = pixels_within(DEFAULT_MEMORY_GB, setup) // tf.minimum(together, shape[0])
-            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius))
+            overlap_px = tile_overlap_px(receptive_radius_px, tf.where(radius >= 0, radius, own_radius), per_pixel)
             whole = tf.logical_or(pixels <= max_pixels, receptive_radius_px == _BEYOND_ANY_FRAME)
             tile = tf.cond(
                 whole,
@@ -274,6 +284,7 @@ def _module(model: Any, setup: Setup, facts: dict[str, str]) -> tf.Module:
                 learning.keep_single_z,
                 setup.volume.depth_voxels,
                 frames_a_step,
+                per_pixel,
             )
             return self._found(frames, voxels, confidence, count)
 

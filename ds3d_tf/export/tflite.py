@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.quiet import silent_unless_it_fails
 from ds3d_tf.export.portable import portable_network
 from ds3d_tf.localization.engines.network_file import NetworkFile
+from ds3d_tf.localization.peaks.pixel_peaks import overlap_of_maps_px
 from ds3d_tf.localization.peaks.tiles import tile_overlap_px
+from ds3d_tf.model.pixel_net import STRIDE
 from ds3d_tf.setup import Setup
 
 WEIGHTS = ("float32", "float16", "int8")
@@ -45,7 +48,17 @@ def export_tflite(
     frame_px = (setup.volume.height_px, setup.volume.width_px)
     tile_px = tile_px or frame_px
     network = portable_network(model, setup)
-    least = 2 * tile_overlap_px(model.receptive_radius_px, setup.learning.peak_radius_voxels) + 1
+    if setup.learning.network == "pixel":
+        least = 2 * overlap_of_maps_px(model.receptive_radius_px) + STRIDE
+        if tile_px != frame_px and any(side % STRIDE for side in tile_px):
+            raise InputError(
+                f"{argument('tile_px')} {tile_px[0]} {tile_px[1]}: tiles of pixel networks are multiples of {STRIDE}"
+            )
+    else:
+        around = tile_overlap_px(
+            model.receptive_radius_px, setup.learning.peak_radius_voxels, setup.volume.lateral_voxels
+        )
+        least = 2 * around + 1
     # A tile of the setup's frame size is always allowed: a frame of that size needs only one tile.
     if min(tile_px) < least and tile_px != frame_px:
         raise InputError(
@@ -70,4 +83,6 @@ def _converter(network: Any, tile_px: tuple[int, int]) -> Any:
     if len(network.inputs) == 2:
         specs.append(tf.TensorSpec([1, 2], tf.float32, name="range"))
     function = tf.function(lambda *inputs: network(list(inputs), training=False), input_signature=specs)
-    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], network)
+    # Weights become constants: TFLite would not initialize those that are variables of Keras.
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen])

@@ -77,6 +77,11 @@ def localize(
 
     localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
     localizer.check_shape(shape, str(frames))
+    if len(source) < 2 and localizer.context_frames > 1:
+        raise InputError(
+            f"{frames}: a single frame, but {localizer.path} sees {localizer.context_frames} frames at once; give a "
+            "recording of two frames or more, or a model with learning.context_frames=1"
+        )
     threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)
     batch_size = options.batch_size or localizer.batch_size(shape)
     localizer.tile_size(shape, batch_size, radius_voxels)
@@ -114,7 +119,7 @@ def localize(
         done = finished_by_a_killed_process(out, overwrite, facts)
         if done is not None:
             return done
-        columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
+        columns = COLUMNS + REFINED_COLUMNS if refiner else localizer.columns
         table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
         notes = None
         if refiner:

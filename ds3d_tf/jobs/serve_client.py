@@ -71,7 +71,7 @@ def serve_client(
     from ds3d_tf.localization.localizer import checked_options
     from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.recording.opening import open_recording
-    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, REFINED_COLUMNS
     from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
     from ds3d_tf.serving.client.remote_model import RemoteModel
     from ds3d_tf.serving.limits import read_token
@@ -103,7 +103,8 @@ def serve_client(
             done = finished_by_a_killed_process(out, overwrite, facts)
             if done is not None:
                 return done
-            columns = COLUMNS + (REFINED_COLUMNS if refiner else ())
+            measured = MEASURED_COLUMNS if remote.setup.learning.network == "pixel" else ()
+            columns = COLUMNS + (REFINED_COLUMNS if refiner else measured)
             table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
             notes = None
             if refiner:

@@ -104,7 +104,7 @@ def train(
 
     from ds3d_tf.export.card import this_machine, write_card
     from ds3d_tf.export.finish_run import finish_run
-    from ds3d_tf.model import LocalizationNet
+    from ds3d_tf.model import network_from_setup
     from ds3d_tf.model.files import save_setup_and_mask
     from ds3d_tf.optics.masks import load_mask
     from ds3d_tf.training import compile_network, examples, fit
@@ -120,7 +120,7 @@ def train(
     mask_rad = load_mask(setup)
 
     with where.scope():
-        model = LocalizationNet.from_setup(setup)
+        model = network_from_setup(setup)
     messages = prepare_network(model, setup, load=start is None)
     data, unfinished = resumed_examples(partial(examples, setup, devices=where), start)
     with where.scope():

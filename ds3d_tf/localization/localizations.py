@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ds3d_tf.localization.tables.tables import from_table, read_table, to_table
+from ds3d_tf.localization.tables.tables import COLUMNS, from_table, read_table, to_table
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Localizations:
         """Return the localizations of frames as :meth:`Localizer.rows` gives them.
 
         Args:
-            rows: for each frame float ``[K, 4]`` (x, y, z, confidence), µm and confidence.
+            rows: for each frame float ``[K, 4]`` (x, y, z, confidence), µm and confidence, or ``[K, 10]`` of a pixel
+                network, which gives ``MeasuredLocalizations``.
             frame_shape: ``(H, W)``, pixels.
             setup: the ``Setup`` of pixel size and depth range.
             indices: index of each frame in its recording, from 0; None: they follow one another from the first.
@@ -62,7 +63,13 @@ class Localizations:
         numbers = np.arange(1, len(rows) + 1) if indices is None else np.asarray(indices, np.int64) + 1
         stacked = np.concatenate(rows) if len(rows) else np.zeros((0, 4), np.float32)
         frame = np.repeat(numbers.astype(np.int64), [len(one) for one in rows])
-        return cls(frame, stacked[:, :3], stacked[:, 3], frame_shape, setup)
+        common = (frame, stacked[:, :3], stacked[:, 3], frame_shape, setup)
+        if stacked.shape[1] == len(COLUMNS) - 1 and not (setup.learning.network == "pixel" and not len(rows)):
+            return cls(*common)
+        from ds3d_tf.localization.measured import MeasuredLocalizations
+
+        details = stacked[:, 4:] if len(rows) else np.zeros((0, 6), np.float32)
+        return MeasuredLocalizations(*common, details[:, 0], details[:, 1], details[:, 2:5], details[:, 5])
 
     @classmethod
     def joined(cls, parts: Sequence[Localizations]) -> Localizations:

@@ -22,6 +22,7 @@ from ds3d_tf.localization.peaks.tiles import (
     tile_overlap_px,
     tile_size,
 )
+from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS
 from ds3d_tf.setup import Setup
 
 if TYPE_CHECKING:
@@ -59,6 +60,29 @@ class Localizer:
         self.precision = self.engine.precision
         self.memory_gb = memory_gb
 
+    @property
+    def is_pixel_network(self) -> bool:
+        """Whether the model answers once a camera pixel, with uncertainties."""
+        return self.setup.learning.network == "pixel"
+
+    @property
+    def context_frames(self) -> int:
+        """Frames that the network sees at once."""
+        return self.setup.learning.context_frames
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the table of its localizations."""
+        return COLUMNS + (MEASURED_COLUMNS if self.is_pixel_network else ())
+
+    def overlap_px(self, radius_voxels: int) -> int:
+        """Return the pixels around a tile that are computed with it, for peaks of a radius in voxels."""
+        if self.is_pixel_network:
+            from ds3d_tf.localization.peaks.pixel_peaks import overlap_of_maps_px
+
+            return overlap_of_maps_px(self.receptive_radius_px)
+        return tile_overlap_px(self.receptive_radius_px, radius_voxels, self.setup.volume.lateral_voxels)
+
     def fingerprint(self) -> str:
         """Return a checksum of the graph and the weights: equal for equal models only."""
         return self.engine.fingerprint()
@@ -80,17 +104,28 @@ class Localizer:
         rows = self.rows(frames, threshold, radius_voxels)
         return Localizations.from_rows(rows, (np.shape(frames)[1], np.shape(frames)[2]), self.setup)
 
-    def rows(self, frames: Any, threshold: float | None = None, radius_voxels: int | None = None) -> list[np.ndarray]:
+    def rows(
+        self,
+        frames: Any,
+        threshold: float | None = None,
+        radius_voxels: int | None = None,
+        context: tuple[int, int] = (0, 0),
+    ) -> list[np.ndarray]:
         """Return the emitters of each frame as a separate array.
+
+        A network that sees three frames at once takes them as frames that follow one another; at either end, the one
+        next to it stands for its missing neighbour.
 
         Args:
             frames: float32 ``[B, H, W]`` (row, column), raw counts.
             threshold: smallest confidence, exclusive, in [0, scaling_factor]; None: the model's default.
             radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels; None: the model's default.
+            context: how many frames (0 or 1) at the beginning and at the end are only neighbours of the others.
 
         Returns:
             for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm, x = y = 0 at the centre of pixel
-            (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor].
+            (H // 2, W // 2), z above the coverslip; confidence in [0, scaling_factor]. A pixel network adds six
+            columns: photons and background (photoelectrons), σ of x, y and z (µm) and of the photons.
 
         Raises:
             InputError: the frames are smaller than the network's receptive radius.
@@ -102,8 +137,10 @@ class Localizer:
         if radius_voxels is not None and radius_voxels < 0:
             raise ValueError(f"radius_voxels: expected 0 or more, got {radius_voxels}")
         tile = self.tile_size((frames.shape[1], frames.shape[2]), len(frames), radius_voxels)
-        xyz_um, confidence, count = self.engine.localize(frames, threshold, radius_voxels, tile)
-        rows = np.concatenate([xyz_um, confidence[..., np.newaxis]], axis=-1)
+        engine: Any = self.engine
+        given = {"context": context} if any(context) else {}
+        xyz_um, confidence, count, *details = engine.localize(frames, threshold, radius_voxels, tile, **given)
+        rows = np.concatenate([xyz_um, confidence[..., np.newaxis], *details], axis=-1)
         return [row[:number] for row, number in zip(rows, count, strict=True)]
 
     def tile_size(self, shape: tuple[int, int], batch: int = 1, radius_voxels: int | None = None) -> tuple[int, int]:
@@ -116,7 +153,7 @@ class Localizer:
         """
         if radius_voxels is None:
             radius_voxels = self.setup.learning.peak_radius_voxels
-        overlap_px = tile_overlap_px(self.receptive_radius_px, radius_voxels)
+        overlap_px = self.overlap_px(radius_voxels)
         pixels = pixels_within(self.memory_gb, self.setup, self.precision) // batch
         if self.engine.size_px is not None:
             if self.engine.size_px[0] * self.engine.size_px[1] > pixels * batch:
@@ -175,7 +212,8 @@ class Localizer:
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than the tile of {size[0]}×{size[1]} "
                 f"that {self.path} was exported for; export it with a smaller one"
             )
-        if min(shape) < max(self.receptive_radius_px, 1):
+        # The pixel network learns frames of any size, and their borders with them.
+        if min(shape) < (1 if self.is_pixel_network else max(self.receptive_radius_px, 1)):
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than half the network's receptive field; "
                 f"each side needs at least {max(self.receptive_radius_px, 1)} pixels"

@@ -11,6 +11,8 @@ from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput,
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
 
+# Voxels along a side of a pixel → how many of the two blocks after the features double the grid.
+UPSAMPLINGS = {1: 0, 2: 1, 4: 2}
 DILATIONS = {16: (1, 1, 2, 4, 8, 16), 4: (1, 1, 2, 4, 1, 1)}
 
 
@@ -29,9 +31,10 @@ class LocalizationNet(keras.Model):
         max_dilation: 16 for dilations 1, 1, 2, 4, 8, 16; 4 for 1, 1, 2, 4, 1, 1.
         scaling_factor: largest confidence of a voxel.
         seed: of the initial weights.
+        lateral_voxels: voxels along a side of a pixel: 4; with 2 and 1, upsampling blocks too many do not double.
 
     Raises:
-        ValueError: ``max_dilation`` is neither 4 nor 16.
+        ValueError: ``max_dilation`` is neither 4 nor 16, or ``lateral_voxels`` not 1, 2 or 4.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LocalizationNet(keras.Model):
         max_dilation: int = 16,
         scaling_factor: float = 800.0,
         seed: int = 0,
+        lateral_voxels: int = VOXELS_PER_PIXEL,
         **kwargs: Any,
     ) -> None:
         # Frames stay float32 up to frame_norm, whatever the policy of the hidden layers.
@@ -48,7 +52,10 @@ class LocalizationNet(keras.Model):
         super().__init__(**kwargs)
         if max_dilation not in DILATIONS:
             raise ValueError(f"max_dilation: expected one of {sorted(DILATIONS)}, got {max_dilation!r}")
+        if lateral_voxels not in UPSAMPLINGS:
+            raise ValueError(f"lateral_voxels: expected one of {sorted(UPSAMPLINGS)}, got {lateral_voxels!r}")
         self.depth_voxels = depth_voxels
+        self.lateral_voxels = lateral_voxels
         self.filters = filters
         self.max_dilation = max_dilation
         self.scaling_factor = scaling_factor
@@ -62,7 +69,10 @@ class LocalizationNet(keras.Model):
             for i, dilation in enumerate(DILATIONS[max_dilation], start=1)
         ]
         self.upsampling = [
-            UpsamplingBlock(filters, seed=next(seeds), dtype=dtype, name=f"upsampling_{i}") for i in (1, 2)
+            (UpsamplingBlock if i <= UPSAMPLINGS[lateral_voxels] else ConvolutionBlock)(
+                filters, seed=next(seeds), dtype=dtype, name=f"upsampling_{i}"
+            )
+            for i in (1, 2)
         ]
         self.depth = [
             ConvolutionBlock(depth_voxels, seed=next(seeds), dtype=dtype, name=f"depth_{i}") for i in (1, 2, 3)
@@ -80,13 +90,14 @@ class LocalizationNet(keras.Model):
             learning.max_dilation,
             learning.scaling_factor,
             seed=setup.training_set.seed,
+            lateral_voxels=setup.volume.lateral_voxels,
             dtype=learning.precision,
         )
 
     @property
     def receptive_radius_px(self) -> int:
         """Largest distance, in camera pixels, of a pixel that a voxel's confidence depends on (from the layers)."""
-        first, last = 0, VOXELS_PER_PIXEL - 1
+        first, last = 0, self.lateral_voxels - 1
         for block in reversed([*self.features, *self.upsampling, *self.depth]):
             first, last = first - block.dilation, last + block.dilation
             if isinstance(block, UpsamplingBlock):
@@ -117,7 +128,7 @@ class LocalizationNet(keras.Model):
             training: whether batch normalization uses and learns from the statistics of this batch.
 
         Returns:
-            float32 ``[B, 4H, 4W, D]``, confidence in [0, scaling_factor].
+            float32 ``[B, 4H, 4W, D]`` (4: ``lateral_voxels``), confidence in [0, scaling_factor].
         """
         if len(frames.shape) == 3:
             frames = ops.expand_dims(frames, axis=-1)
@@ -136,7 +147,8 @@ class LocalizationNet(keras.Model):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the volume for frames of ``input_shape``."""
         batch, height, width = input_shape[:3]
-        return (batch, height and VOXELS_PER_PIXEL * height, width and VOXELS_PER_PIXEL * width, self.depth_voxels)
+        per_pixel = self.lateral_voxels
+        return (batch, height and per_pixel * height, width and per_pixel * width, self.depth_voxels)
 
     def compute_output_spec(self, frames: Any, training: bool = False) -> Any:
         """Return shape and dtype of the volume, which is float32 under any policy, for symbolic frames."""
@@ -150,6 +162,7 @@ class LocalizationNet(keras.Model):
             "max_dilation": self.max_dilation,
             "scaling_factor": self.scaling_factor,
             "seed": self.seed,
+            "lateral_voxels": self.lateral_voxels,
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),

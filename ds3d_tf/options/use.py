@@ -102,6 +102,15 @@ class EvaluateOptions(Options):
             most=1e6,
         ),
     ] = 100.0
+    challenge: Annotated[
+        tuple[float, float, float],
+        Option(
+            "--challenge",
+            "For the SMLM challenge's efficiency: maximum distance in x and y, in z, and the border left out, nm.",
+            DETECTION,
+            least=0,
+        ),
+    ] = (250.0, 500.0, 450.0)
     refine: Annotated[
         bool, Option("--refine", "Refine the localizations, and compare them with the Cramér–Rao bound.", DETECTION)
     ] = False

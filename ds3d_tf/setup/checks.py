@@ -64,6 +64,11 @@ def _volume(setup: Sections) -> list[str]:
             f"volume.margin_px: got {volume.margin_px}, leaves no pixel for emitters in a frame of "
             f"{volume.height_px}×{volume.width_px}; at most {(smaller - 1) // 2}"
         )
+    if volume.lateral_voxels != 4 and volume.grid != "pixel_area":
+        problems.append(
+            f"volume.lateral_voxels: got {volume.lateral_voxels}, but the grid {volume.grid} is that of published "
+            "weights, which have 4; set volume.grid=pixel_area"
+        )
     return problems
 
 
@@ -91,6 +96,12 @@ def _numbers(setup: Sections) -> list[str]:
             f"learning.peak_threshold: got {learning.peak_threshold:g}, must be below learning.scaling_factor "
             f"({learning.scaling_factor:g}), the network's largest output"
         )
+    if emitters.photophysics == "blinking" and emitters.on_time_frames is None:
+        problems.append(
+            "emitters.on_time_frames: needed with emitters.photophysics=blinking; the mean time that a molecule is on, "
+            "in frames, such as 2"
+        )
+    problems += _network(setup)
     for field in ("training_count", "validation_count"):
         count = getattr(training, field)
         if count < learning.batch_size:
@@ -107,4 +118,40 @@ def _numbers(setup: Sections) -> list[str]:
             f"read_noise.baseline_range: got {list(setup.read_noise.baseline_range)}, must not be negative while "
             "a mask is learned; add an offset to baseline and frames"
         )
+    return problems
+
+
+def _network(setup: Sections) -> list[str]:
+    learning, volume = setup.learning, setup.volume
+    problems = []
+    if learning.network == "pixel":
+        if learning.scaling_factor != 1:
+            problems.append(
+                f"learning.scaling_factor: got {learning.scaling_factor:g}, must be 1 with learning.network=pixel, "
+                "whose confidence is a probability"
+            )
+        if learning.context_frames > 1 and setup.emitters.photophysics == "none":
+            problems.append(
+                f"learning.context_frames: got {learning.context_frames}, needs emitters.photophysics=blinking; frames "
+                "tell of one another only where molecules stay on"
+            )
+        if learning.context_frames > 1 and setup.training_set.folder is not None:
+            problems.append(
+                "training_set.folder: frames of a data set have no neighbours; set it to null, or "
+                "learning.context_frames to 1"
+            )
+        if setup.mask.learn:
+            problems.append("learning.network: got pixel, but a mask is learned with voxels only; set it to voxel")
+        if learning.crop_px is not None and learning.crop_px > min(volume.height_px, volume.width_px):
+            problems.append(
+                f"learning.crop_px: got {learning.crop_px}, larger than frames of {volume.height_px}×"
+                f"{volume.width_px}; set it to null for whole frames"
+            )
+        return problems
+    for field, default in (("context_frames", 1), ("crop_px", None)):
+        if getattr(learning, field) != default:
+            problems.append(
+                f"learning.{field}: got {getattr(learning, field)}, needs learning.network=pixel; the voxel "
+                "network sees single, whole frames"
+            )
     return problems

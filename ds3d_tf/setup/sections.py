@@ -7,9 +7,17 @@ Lengths are in µm, lateral sizes in camera pixels where the name ends in ``_px`
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ds3d_tf.setup.camera_section import CameraSection
 from ds3d_tf.setup.section import (
@@ -23,6 +31,18 @@ from ds3d_tf.setup.section import (
     Range,
     Section,
 )
+
+# Warm-up, weight decay and largest gradient of each network, where a setup leaves them to it.
+_STEPS: dict[str, tuple[float, float, float | None]] = {"voxel": (0.0, 0.0, None), "pixel": (0.05, 0.01, 20.0)}
+# What the pixel network learns with, where a setup does not say it.
+PIXEL_DEFAULTS: dict[str, Any] = {
+    "filters": 32,
+    "scaling_factor": 1.0,
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "schedule": "cosine",
+    "peak_threshold": 0.6,
+}
 
 
 class MaskSection(Section):
@@ -101,6 +121,11 @@ class VolumeSection(Section):
     z_max_um: FiniteFloat = Field(4.0, description="highest emitter, above the coverslip")
     focus_um: FiniteFloat = Field(1.5, description="nominal focal plane (NFP)")
     depth_voxels: PositiveInt = Field(121, description="D: voxels along z")
+    lateral_voxels: Literal[1, 2, 4] = Field(
+        4,
+        description="voxels along a side of a pixel, of `voxel`: with 1 or 2 it is several times cheaper, its labels "
+        "are blobs at the emitters' positions inside the voxels, and `learning.peak_radius_voxels` should be 1 or 2",
+    )
     grid: Literal["pixel_area", "half_pixel_shifted"] = Field(
         "pixel_area",
         description="lateral voxel convention: `pixel_area` for new models, "
@@ -113,6 +138,16 @@ class EmittersSection(Section):
 
     count_range: tuple[NonNegativeInt, PositiveInt] = Field(
         (1, 35), description="uniform in [low, high); validation frames have high // 2"
+    )
+    photophysics: Literal["none", "blinking"] = Field(
+        "none", description="`blinking`: molecules are on for a while, and shine into the frames of that time"
+    )
+    on_time_frames: PositiveFloat | None = Field(
+        None, description="mean of the exponential on-time, frames, for `blinking`"
+    )
+    on_times: Annotated[int, Field(ge=1, le=8)] = Field(1, description="times that a molecule is on, for `blinking`")
+    off_time_frames: PositiveFloat = Field(
+        5.0, description="mean of the exponential pause between two on-times, frames"
     )
 
 
@@ -186,23 +221,74 @@ class TrainingSetSection(Section):
 class LearningSection(Section):
     """11. Network, optimizer and how its output becomes localizations."""
 
-    max_dilation: Literal[4, 16] = Field(16, description="dilations 1, 1, 2, 4, 8, 16 or 1, 1, 2, 4, 1, 1")
-    filters: PositiveInt = Field(64, description="filters of the convolutions before the depth layers")
-    scaling_factor: PositiveFloat = Field(800.0, description="s: the network's output lies in [0, s]")
-    batch_size: PositiveInt = Field(4, description="frames a step")
+    network: Literal["voxel", "pixel"] = Field(
+        "voxel",
+        description="`voxel`: confidence of every voxel; `pixel`: one answer a camera pixel, trained in minutes",
+    )
+    max_dilation: Literal[4, 16] = Field(16, description="dilations 1, 1, 2, 4, 8, 16 or 1, 1, 2, 4, 1, 1, of `voxel`")
+    filters: PositiveInt = Field(
+        64, description="filters of the convolutions before the depth layers; of `pixel` (32) at full resolution"
+    )
+    context_frames: Literal[1, 3] = Field(
+        1, description="frames that the network sees at once, for `pixel`: one, or the ones before and after, too"
+    )
+    scaling_factor: PositiveFloat = Field(
+        800.0, description="s: the network's output lies in [0, s]; of `pixel`, whose output is a probability, 1"
+    )
+    batch_size: PositiveInt = Field(4, description="frames a step (`pixel`: 16)")
+    crop_px: PositiveInt | None = Field(
+        None, description="side of the random part of each frame that a step sees, pixels, for `pixel`; null: all of it"
+    )
     epochs: PositiveInt = Field(50, description="at most")
-    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam")
+    minutes: PositiveFloat | None = Field(
+        None, description="train for this long, the learning rate falling with the clock; null: all epochs"
+    )
+    learning_rate: PositiveFloat = Field(5e-4, description="initial, of Adam (`pixel`: 2e-3)")
     schedule: Literal["plateau", "cosine"] = Field(
         "plateau",
         description="`plateau`: ×0.1 after 5 epochs without improvement, stop after 7; "
-        "`cosine`: falls to a hundredth over all epochs, for runs of known length",
+        "`cosine`: falls to a hundredth over the whole run, for runs of known length (`pixel`: cosine)",
+    )
+    warm_up: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="share of a `cosine` run in which the learning rate rises from 0; null: 0.05 for `pixel`, else 0",
+    )
+    weight_decay: NonNegativeFloat | None = Field(None, description="of AdamW; 0: Adam; null: 0.01 for `pixel`, else 0")
+    clip_norm: PositiveFloat | None = Field(
+        None, description="largest norm of a step's gradient; null: 20 for `pixel`, else any"
     )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy of the convolutions"
     )
-    peak_threshold: NonNegativeFloat = Field(80.0, description="smallest confidence of a localization, in [0, s]")
-    peak_radius_voxels: PositiveInt = Field(4, description="a peak is the maximum of its (2r+1)³ neighbourhood")
-    keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest")
+    peak_threshold: NonNegativeFloat = Field(
+        80.0, description="smallest confidence of a localization, in [0, s] (`pixel`: 0.6)"
+    )
+    peak_radius_voxels: PositiveInt = Field(
+        4, description="a peak is the maximum of its (2r+1)³ neighbourhood; of `voxel`"
+    )
+    keep_single_z: bool = Field(False, description="of peaks above one another keep only the highest; of `voxel`")
+
+    @property
+    def steps(self) -> tuple[float, float, float | None]:
+        """Warm-up (share of the run), weight decay and largest gradient norm (None: any), by setup or network."""
+        warm_up, weight_decay, clip_norm = _STEPS[self.network]
+        return (
+            warm_up if self.warm_up is None else self.warm_up,
+            weight_decay if self.weight_decay is None else self.weight_decay,
+            clip_norm if self.clip_norm is None else self.clip_norm,
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_network(cls, values: Any) -> Any:
+        """Give `pixel` its own defaults; a probability has the scale 1, so those of `voxel` do not fit it."""
+        if not isinstance(values, Mapping) or values.get("network") != "pixel":
+            return values
+        own = {**PIXEL_DEFAULTS, **values}
+        for name in ("scaling_factor", "peak_threshold"):
+            if isinstance(own[name], (int, float)) and own[name] > 1:
+                own[name] = PIXEL_DEFAULTS[name]
+        return own
 
 
 class ResumingSection(Section):

@@ -18,9 +18,12 @@ from ds3d_tf.common.texts import read_text
 from ds3d_tf.optics.masks import load_mask, read_mask
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
+from ds3d_tf.simulation.crops import random_crops
 from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.pixel_grid import electrons_per_photon
 from ds3d_tf.simulation.scene_frames import scene_groups, write_scene
 from ds3d_tf.simulation.scenes import Scene
+from ds3d_tf.simulation.seeds import derived_seed, split_seed
 from ds3d_tf.simulation.shares import WHOLE, Share
 from ds3d_tf.simulation.stream import Renderer, SimulatedFrames, simulated_groups
 
@@ -245,7 +248,8 @@ def stored_dataset(
 
     Returns:
         tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
-        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold).
+        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold; for the pixel network
+        ``[B, E, 6]``, with photons in photoelectrons, and -1 for the background, which is not known).
 
     Raises InputError as :func:`load_dataset`, and if the data set has fewer than two frames or does not fit the setup.
     """
@@ -256,6 +260,11 @@ def stored_dataset(
     limit = epoch - first_frame % epoch if limit is None else limit
     batch_size = setup.learning.batch_size if batch_size is None else batch_size
     seed = setup.training_set.seed if seed is None else seed
+    emitters = stored.emitters
+    if setup.learning.network == "pixel":
+        # The table does not hold the background.
+        light = np.stack([electrons_per_photon(setup) * stored.photons, np.full_like(stored.photons, -1)], axis=-1)
+        emitters = np.concatenate([emitters, light], axis=-1).astype(np.float32)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order, order_epoch = numbers, -1
@@ -267,14 +276,22 @@ def stored_dataset(
                     order_epoch = frame // epoch
                     order = np.random.default_rng([seed, order_epoch]).permutation(numbers)
                 chosen.append(order[frame % epoch])
-            yield stored.frames[chosen].astype(np.float32), stored.emitters[chosen]
+            yield stored.frames[chosen].astype(np.float32), emitters[chosen]
 
     signature = (
         tf.TensorSpec([None, *stored.frames.shape[1:]], tf.float32),
-        tf.TensorSpec([None, *stored.emitters.shape[1:]], tf.float32),
+        tf.TensorSpec([None, *emitters.shape[1:]], tf.float32),
     )
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     dataset = dataset.map(lambda frames, emitters: (normalize(frames, setup.normalization), emitters))
+    side = setup.learning.crop_px
+    if side is not None and split == "training":
+        stream_seed, first_batch = split_seed(seed, split), first_frame // batch_size
+        dataset = dataset.enumerate(first_batch).map(
+            lambda number, batch: random_crops(
+                batch[0], batch[1], side, setup.optics.pixel_um, derived_seed(stream_seed, number)
+            )
+        )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(math.ceil(limit / batch_size)))
     return dataset.prefetch(tf.data.AUTOTUNE)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.sections import SignalSection
+from ds3d_tf.simulation.pixel_grid import PixelGrid, electrons_per_photon
 from ds3d_tf.simulation.seeds import derived_seed
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
@@ -84,6 +85,29 @@ def sample_emitters(setup: Setup, counts: tf.Tensor, most: int, seed: tf.Tensor)
         blur_sigma_px=tf.where(present, sigma, 1.0),
         labelled=present & _bright_enough(setup.signal, photons, counts),
     )
+
+
+def light_labels(setup: Setup, emitters: Emitters, background: tf.Tensor) -> tf.Tensor:
+    """Return what the pixel network learns of emitters.
+
+    Args:
+        setup: the ``Setup``.
+        emitters: the emitters, ``[B, E]`` places.
+        background: float32 ``[B, H, W]`` or ``[1, 1, 1]``, expected photons a pixel.
+
+    Returns:
+        float32 ``[B, E, 6]``: x, y, z in µm, 1 for labelled emitters, else 0, photons and the background in the
+        emitter's pixel, both in photoelectrons.
+    """
+    shape = (setup.volume.height_px, setup.volume.width_px)
+    frames = tf.shape(emitters.photons)[0]
+    light = tf.broadcast_to(background, [frames, *shape])
+    places = PixelGrid.from_setup(setup).places(emitters.xyz_um, shape)
+    pixels = tf.cast(tf.floor(tf.reverse(places[..., :2], [-1]) + 0.5), tf.int32)
+    pixels = tf.clip_by_value(pixels, 0, tf.constant(shape) - 1)
+    own = tf.gather_nd(light, pixels, batch_dims=1)
+    electrons = electrons_per_photon(setup) * tf.stack([emitters.photons, own], axis=-1)
+    return tf.concat([emitters.with_weights(), electrons], axis=-1)
 
 
 def _bounds_um(setup: Setup) -> tuple[tf.Tensor, tf.Tensor]:

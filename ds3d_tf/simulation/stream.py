@@ -17,8 +17,11 @@ from ds3d_tf.setup.camera_files import load_camera
 from ds3d_tf.simulation import camera
 from ds3d_tf.simulation.background import background
 from ds3d_tf.simulation.camera_counts import camera_counts
-from ds3d_tf.simulation.emitters import Emitters, most_emitters, sample_counts, sample_emitters
+from ds3d_tf.simulation.crops import random_crops
+from ds3d_tf.simulation.emitters import Emitters, light_labels, most_emitters, sample_counts, sample_emitters
+from ds3d_tf.simulation.movie import movie_groups
 from ds3d_tf.simulation.normalization import normalize
+from ds3d_tf.simulation.photophysics import sample_triple
 from ds3d_tf.simulation.random_numbers import poisson
 from ds3d_tf.simulation.seeds import derived_seed, split_seed
 from ds3d_tf.simulation.shares import WHOLE, Share
@@ -83,10 +86,73 @@ def frames_of(setup: Setup, renderer: Renderer, emitters: Emitters, seed: tf.Ten
     Returns:
         float32 ``[GROUP_FRAMES, H, W]``, raw counts.
     """
+    light = group_background(setup, seed)
+    return recorded(setup, renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px) + light, seed)
+
+
+def triple_group(
+    setup: Setup, renderer: Renderer, seed: tf.Tensor, split: str, emitter_count: int | None = None
+) -> tuple[tf.Tensor, Emitters]:
+    """Return GROUP_FRAMES frames of blinking emitters, with their neighbours if the network sees these.
+
+    Args:
+        setup: the ``Setup``.
+        renderer: as in :func:`frame_group`.
+        seed: int64 ``[2]``, no unit, of the group.
+        split: "training", "validation" or "simulation".
+        emitter_count: fixed number of emitters a frame, instead of the setup's.
+
+    Returns:
+        float32 ``[GROUP_FRAMES, H, W, context_frames]``, raw counts: the frame before, the frame, the frame after (only
+        the frame itself without context); and the Emitters of the frame itself.
+    """
+    counts, most = _numbers(setup, split, derived_seed(seed, 0), emitter_count)
+    triple = sample_triple(setup, counts, most, derived_seed(seed, 1))
+    light = group_background(setup, seed)
+    frames = []
+    for place, emitters in enumerate(triple):
+        # Without context, the middle frame alone is made.
+        if place == 1 or setup.learning.context_frames > 1:
+            expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px) + light
+            frames.append(recorded(setup, expected, derived_seed(seed, 100 + place)))
+    return tf.stack(frames, axis=-1), triple.middle
+
+
+def normalize_each(frames: tf.Tensor, setup: Setup) -> tf.Tensor:
+    """Return frames as a network takes them, each normalized by itself.
+
+    Args:
+        frames: float32 ``[B, H, W, n]``, raw counts of frames that follow one another.
+        setup: the ``Setup``.
+
+    Returns:
+        float32 ``[B, H, W, n]``, or ``[B, H, W]`` for a single one, no unit.
+    """
+    each = [normalize(one, setup.normalization) for one in tf.unstack(frames, axis=-1)]
+    return each[0] if len(each) == 1 else tf.stack(each, axis=-1)
+
+
+def group_background(setup: Setup, seed: tf.Tensor) -> tf.Tensor:
+    """Return the expected background of a group of frames: float32 ``[GROUP_FRAMES, H, W]`` or ``[1, 1, 1]``, photons.
+
+    Args:
+        setup: the ``Setup``.
+        seed: int64 ``[2]``, no unit, of the group.
+    """
     shape = (setup.volume.height_px, setup.volume.width_px)
-    expected = renderer(emitters.xyz_um, emitters.photons, emitters.blur_sigma_px)
-    expected += background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
-    expected = tf.ensure_shape(expected, [GROUP_FRAMES, *shape])
+    return background(setup.background, GROUP_FRAMES, shape, derived_seed(seed, 2))
+
+
+def recorded(setup: Setup, expected: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return the raw counts float32 ``[F, H, W]`` that the setup's camera makes of expected photons.
+
+    Args:
+        setup: the ``Setup``.
+        expected: float32 ``[F, H, W]``, photons; F frames.
+        seed: int64 ``[2]``, no unit, of the frames.
+    """
+    frames = expected.shape[0] or GROUP_FRAMES
+    expected = tf.ensure_shape(expected, [frames, setup.volume.height_px, setup.volume.width_px])
     own_camera = load_camera(setup)
     if own_camera is not None:
         return camera_counts(own_camera, expected, derived_seed(seed, 3), derived_seed(seed, 4))
@@ -103,12 +169,15 @@ def group_emitters(setup: Setup, seed: tf.Tensor, split: str, emitter_count: int
         split: "training", "validation" or "simulation".
         emitter_count: fixed number of emitters a frame, instead of the setup's.
     """
-    if emitter_count is None:
-        counts = sample_counts(setup, split, GROUP_FRAMES, derived_seed(seed, 0))
-        most = most_emitters(setup, split)
-    else:
-        counts, most = tf.fill([GROUP_FRAMES], emitter_count), emitter_count
+    counts, most = _numbers(setup, split, derived_seed(seed, 0), emitter_count)
     return sample_emitters(setup, counts, most, derived_seed(seed, 1))
+
+
+def _numbers(setup: Setup, split: str, seed: tf.Tensor, emitter_count: int | None) -> tuple[tf.Tensor, int]:
+    """Return the number of emitters in each frame of a group, and the largest."""
+    if emitter_count is not None:
+        return tf.fill([GROUP_FRAMES], emitter_count), emitter_count
+    return sample_counts(setup, split, GROUP_FRAMES, seed), most_emitters(setup, split)
 
 
 def training_dataset(
@@ -144,15 +213,25 @@ def training_dataset(
 
     Returns:
         tf.data.Dataset of (normalized frames float32 ``[B, H, W]``, no unit; emitters float32 ``[B, E, 4]``: x, y, z in
-        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold).
+        µm and 1 for labelled emitters, 0 for padding and emitters below the label threshold). For the pixel network
+        emitters are ``[B, E, 6]``, with photons and background (photoelectrons), and training frames are cropped.
 
     Raises InputError if the mask cannot be loaded.
     """
     renderer = default_renderer(setup) if renderer is None else renderer
 
+    blinking = setup.emitters.photophysics == "blinking"
+
     def examples(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        frames, emitters = frame_group(setup, renderer, seed, split)
-        return normalize(frames, setup.normalization), emitters.with_weights()
+        frames, emitters = (triple_group if blinking else frame_group)(setup, renderer, seed, split)
+        frames = normalize_each(frames, setup) if blinking else normalize(frames, setup.normalization)
+        if setup.learning.network == "voxel":
+            return frames, emitters.with_weights()
+        labels = light_labels(setup, emitters, group_background(setup, seed))
+        side = setup.learning.crop_px
+        if side is None or split != "training":
+            return frames, labels
+        return random_crops(frames, labels, side, setup.optics.pixel_um, derived_seed(seed, 5))
 
     return grouped_stream(setup, split, seed, examples, first_frame, limit, batch_size, parallel_calls, share)
 
@@ -255,6 +334,16 @@ def simulated_groups(
         raise ValueError(f"emitter_count: expected 0 or more, got {emitter_count}")
     renderer = default_renderer(setup) if renderer is None else renderer
     stream_seed = split_seed(seed, "simulation")
+    if setup.emitters.photophysics == "blinking":
+        # The whole recording has one background.
+        light = group_background(setup, stream_seed)[:1]
+
+        def record(xyz_um: tf.Tensor, photons: tf.Tensor, blur: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return recorded(setup, renderer(xyz_um, photons, blur) + light, seed)
+
+        for parts in movie_groups(setup, count, seed, emitter_count, first_frame, GROUP_FRAMES, record):
+            yield SimulatedFrames(*parts)
+        return
 
     @tf.function(autograph=False)
     def group_of(group: tf.Tensor) -> tuple[tf.Tensor, Emitters]:
@@ -284,15 +373,28 @@ def simulate_frames(
 ) -> SimulatedFrames:
     """Return simulated frames with raw counts and their truth (arguments: :func:`simulated_groups`)."""
     groups = list(simulated_groups(setup, count, seed, emitter_count, first_frame=first_frame, renderer=renderer))
+    most = max((group.photons.shape[1] for group in groups), default=0)
+    groups = [_wider(group, most) for group in groups]
     if not groups:
         shape = (0, setup.volume.height_px, setup.volume.width_px)
-        most = most_emitters(setup, "simulation") if emitter_count is None else emitter_count
+        places = most_emitters(setup, "simulation") if emitter_count is None else emitter_count
         return SimulatedFrames(
             np.zeros(shape, np.float32),
-            np.zeros((0, most, 3), np.float32),
-            np.zeros((0, most), np.float32),
-            np.zeros((0, most), bool),
+            np.zeros((0, places, 3), np.float32),
+            np.zeros((0, places), np.float32),
+            np.zeros((0, places), bool),
         )
     return SimulatedFrames(
         *(np.concatenate([getattr(g, name) for g in groups]) for name in ("frames", "xyz_um", "photons", "labelled"))
+    )
+
+
+def _wider(group: SimulatedFrames, most: int) -> SimulatedFrames:
+    """Return a group whose lists of emitters have ``most`` places."""
+    more = ((0, 0), (0, most - group.photons.shape[1]))
+    return SimulatedFrames(
+        group.frames,
+        np.pad(group.xyz_um, (*more, (0, 0))),
+        np.pad(group.photons, more),
+        np.pad(group.labelled, more),
     )

@@ -15,7 +15,7 @@ _HALF_PIXEL = {"pixel_area": 0.5, "half_pixel_shifted": 0.0}
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """Voxels of a quarter pixel in x and y and ``(z_max_um - z_min_um) / depth_voxels`` in z.
+    """Voxels of a quarter pixel (or a half, or one) in x and y and ``(z_max_um - z_min_um) / depth_voxels`` in z.
 
     x = y = 0 µm is the centre of pixel ``(height_px // 2, width_px // 2)`` of a frame. Convention
     ``pixel_area``: the 4×4 voxels of a pixel tile that pixel. ``half_pixel_shifted``: the grid of some
@@ -38,7 +38,14 @@ class VoxelGrid:
     def from_setup(cls, setup: Setup) -> VoxelGrid:
         """Return the grid of a ``Setup``."""
         volume = setup.volume
-        return cls(setup.optics.pixel_um, volume.z_min_um, volume.z_max_um, volume.depth_voxels, volume.grid)
+        return cls(
+            setup.optics.pixel_um,
+            volume.z_min_um,
+            volume.z_max_um,
+            volume.depth_voxels,
+            volume.grid,
+            volume.lateral_voxels,
+        )
 
     @property
     def depth_um(self) -> float:
@@ -60,12 +67,24 @@ class VoxelGrid:
         Returns:
             int32 ``[..., 3]`` (row, column, depth); positions outside the grid give indices outside it.
         """
+        return ops.cast(ops.floor(self.places(xyz_um, frame_shape)), "int32")
+
+    def places(self, xyz_um: Any, frame_shape: tuple[int, int]) -> Any:
+        """Return where positions are in the grid, as fractional voxels from its corner.
+
+        Args:
+            xyz_um: float ``[..., 3]`` (x, y, z), µm.
+            frame_shape: ``(H, W)`` of the frame, pixels; numbers or scalar tensors.
+
+        Returns:
+            float ``[..., 3]`` (row, column, depth), voxels; a voxel's centre is at its index plus a half.
+        """
         height, width = frame_shape
         x, y, z = xyz_um[..., 0], xyz_um[..., 1], xyz_um[..., 2]
         column = self.voxels_per_pixel * (x / self.pixel_um + self._centre(width, x))
         row = self.voxels_per_pixel * (y / self.pixel_um + self._centre(height, y))
         depth = (z - self.z_min_um) / self.depth_um
-        return ops.cast(ops.floor(ops.stack([row, column, depth], axis=-1)), "int32")
+        return ops.stack([row, column, depth], axis=-1)
 
     def positions_um(self, voxels: Any, frame_shape: tuple[int, int]) -> Any:
         """Return the position of (fractional) voxel indices; an integer index means the voxel's centre.

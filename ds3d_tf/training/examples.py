@@ -89,5 +89,5 @@ def _stored_validation_count(setup: Setup, devices: Devices) -> int:
 
 
 def _kept(setup: Setup, batches: tf.data.Dataset, frames: int) -> tf.data.Dataset:
-    size = frames * setup.volume.height_px * setup.volume.width_px * 4
+    size = frames * setup.volume.height_px * setup.volume.width_px * 4 * setup.learning.context_frames
     return batches.cache().prefetch(tf.data.AUTOTUNE) if size <= MAX_CACHE_BYTES else batches

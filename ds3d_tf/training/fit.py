@@ -14,6 +14,7 @@ from ds3d_tf.common.file_names import BEST_JACCARD_FILE, CHECKPOINT_FILE, CURVES
 from ds3d_tf.common.interrupt import PatientInterrupt
 from ds3d_tf.setup import Setup
 from ds3d_tf.training.callbacks.best import KeepBest, write_network
+from ds3d_tf.training.callbacks.by_the_clock import ByTheClock
 from ds3d_tf.training.callbacks.checkpoint import SECONDS_BETWEEN_CHECKPOINTS, Checkpoint, Checkpointer
 from ds3d_tf.training.callbacks.clock import StepClock
 from ds3d_tf.training.callbacks.curves import CurvesFile
@@ -74,7 +75,7 @@ def fit(
     ``model.keras`` holds what was learned until then.
 
     Args:
-        model: a LocalizationNet, compiled.
+        model: the setup's network, compiled.
         data: its training and validation batches.
         setup: its ``Setup``.
         folder: an existing folder.
@@ -95,9 +96,11 @@ def fit(
     early = keras.callbacks.EarlyStopping("val_loss", min_delta=IMPROVEMENT, patience=PATIENCE_STOP, mode="min")
     clock = StepClock()
     bar = ProgressBar(epochs, data.steps, clock, setup.learning.batch_size) if show_progress else None
+    timed = ByTheClock(setup, data.steps) if setup.learning.minutes is not None else None
     interrupt = PatientInterrupt(INTERRUPT_ANSWER if show_progress else "")
     chain: list[keras.callbacks.Callback] = [
         clock,
+        *([timed] if timed else []),
         StopWhenInterrupted(interrupt),
         StopWhenNotFinite(),
         *([MatchedScores(score)] if score else []),
@@ -126,7 +129,8 @@ def fit(
         bar.start()
     try:
         with interrupt, clock.watching(model):
-            calls = [] if early.stopped_epoch else _calls(data, epochs, start, unfinished)
+            over = bool(early.stopped_epoch) or (timed is not None and timed.over)
+            calls = [] if over else _calls(data, epochs, start, unfinished)
             for batches, steps, first, last in calls:
                 if bar:
                     bar.first_step = data.steps - steps

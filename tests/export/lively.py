@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ds3d_tf.model.localization_net import LocalizationNet
+from ds3d_tf.model.pixel_net import PixelNet
 from ds3d_tf.setup import load_setup
 
 SHAPE = (61, 74)
@@ -58,4 +59,43 @@ def lively_network(kind: str) -> tuple[Any, Any]:
     network.voxels.scaling_factor = 800.0
     last.kernel.assign(last.kernel / (high - low) * 700)
     last.bias.assign(np.full(5, 100 - low / (high - low) * 700))
+    return network, setup
+
+
+def lively_pixel_network(kind: str, context_frames: int = 1) -> tuple[Any, Any]:
+    """Return a PixelNet of random weights that finds emitters here and there, and its setup."""
+    setup = load_setup(
+        "quickstart",
+        [
+            "learning.network=pixel",
+            f"learning.context_frames={context_frames}",
+            "emitters.photophysics=blinking",
+            "emitters.on_time_frames=2",
+            f"normalization.kind={kind}",
+            "normalization.subtract=100",
+            "normalization.divide=50",
+            "learning.filters=4",
+        ],
+    )
+    rng = np.random.default_rng(0)
+    network = PixelNet.from_setup(setup)
+    for weight in network.weights:
+        name = weight.path.rsplit("/", 1)[-1]
+        if name in ("gamma", "moving_variance"):
+            weight.assign(rng.uniform(0.7, 1.3, weight.shape))
+        elif name in ("beta", "moving_mean", "bias"):
+            weight.assign(rng.normal(0, 0.2, weight.shape))
+    last = network.maps.convolution
+    kernel, bias = rng.normal(0, 0.1, last.kernel.shape), last.bias.numpy()
+    kernel[..., 0] *= 0.05
+    last.kernel.assign(kernel)
+    inputs = normalized(frames(), kind)
+    probability = network(np.repeat(inputs[..., None], context_frames, -1)).numpy()[..., 0].astype(np.float64)
+    high, low = np.quantile(np.log(probability / (1 - probability)), [0.97, 0.8])
+    # Three pixels in a hundred are above 0.9, one in five above 0.1.
+    slope = 4.4 / (high - low)
+    kernel[..., 0] *= slope
+    bias[0] = (bias[0] - 6 - low) * slope - 2.2 + 6
+    last.kernel.assign(kernel)
+    last.bias.assign(bias)
     return network, setup

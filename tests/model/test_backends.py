@@ -15,7 +15,9 @@ CODE = """
 import sys
 import numpy as np
 from keras import ops
-from ds3d_tf.model import LocalizationNet, OpticsDesignNet, VolumeJaccard, VolumeLoss
+from ds3d_tf.model import EmitterLoss, LocalizationNet, OpticsDesignNet, PixelJaccard, PixelNet
+from ds3d_tf.model import VolumeJaccard, VolumeLoss
+from ds3d_tf.simulation.pixel_grid import PixelGrid
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 rng = np.random.default_rng(0)
@@ -27,12 +29,20 @@ metric = VolumeJaccard(grid, 800.0)
 metric.update_state(emitters, volume)
 design = OpticsDesignNet(5, filters=3, seed=1)
 net = LocalizationNet(5, filters=3, max_dilation=4, seed=1)
-for model in (net, design):
+pixel = PixelNet((3, 4, 5), context_frames=3, seed=1)
+pixel_grid = PixelGrid(0.11, 0.0, 2.0, 1000.0, 10.0)
+light = np.array([[[500, 5], [600, 4]], [[800, 3], [0, -1]]], np.float32)
+pixel_emitters = np.concatenate([emitters, light], axis=-1)
+for model in (net, design, pixel):
     for weight in model.weights:
         if len(weight.shape) == 4:
             value = np.random.default_rng(weight.shape[-1]).normal(size=weight.shape)
             weight.assign((value / np.sqrt(np.prod(weight.shape[:-1]))).astype(np.float32))
+maps = pixel(rng.normal(size=(2, 7, 6, 3)).astype(np.float32))
+pixel_metric = PixelJaccard(pixel_grid)
+pixel_metric.update_state(pixel_emitters, maps)
 results = [VolumeLoss(grid, 800.0)(emitters, volume), metric.result(), net(frames), design(frames)]
+results += [maps, EmitterLoss(pixel_grid)(pixel_emitters, maps), pixel_metric.result()]
 results = [ops.convert_to_numpy(result) for result in results]
 np.savez(sys.argv[1], *results)
 assert sys.argv[2] == "tensorflow" or "tensorflow" not in sys.modules, "TensorFlow was imported"

@@ -6,8 +6,18 @@ import keras
 import numpy as np
 import pytest
 
-from ds3d_tf.model import LocalizationNet, OpticsDesignNet, VolumeJaccard, VolumeLoss
+from ds3d_tf.model import (
+    EmitterLoss,
+    LocalizationNet,
+    OpticsDesignNet,
+    PixelJaccard,
+    PixelNet,
+    VolumeJaccard,
+    VolumeLoss,
+)
 from ds3d_tf.model.layers import ConvolutionBlock, UpsamplingBlock, VoxelOutput
+from ds3d_tf.model.pixel_layers import ConvolutionNorm, EmitterMaps, ResidualBlock
+from ds3d_tf.simulation.pixel_grid import PixelGrid
 from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 GRID = VoxelGrid(pixel_um=0.11, z_min_um=0.0, z_max_um=2.0, depth_voxels=5)
@@ -19,9 +29,24 @@ LAYERS = {
     "UpsamplingBlock": (lambda dtype: UpsamplingBlock(6, seed=1, dtype=dtype), (2, 9, 7, 3)),
     "VoxelOutput": (lambda dtype: VoxelOutput(5, 80.0, seed=1), (2, 9, 7, 3)),
     "LocalizationNet": (lambda dtype: LocalizationNet(5, filters=4, max_dilation=4, dtype=dtype), (2, 9, 7)),
+    "LocalizationNet of pixels": (lambda dtype: LocalizationNet(5, 4, 4, lateral_voxels=1, dtype=dtype), (2, 9, 7)),
     "OpticsDesignNet": (lambda dtype: OpticsDesignNet(5, filters=4, dtype=dtype), (2, 9, 7)),
+    "ConvolutionNorm": (lambda dtype: ConvolutionNorm(6, 2, stride=2, seed=1, dtype=dtype), (2, 8, 6, 3)),
+    "ResidualBlock": (lambda dtype: ResidualBlock(6, dilation=2, seed=1, dtype=dtype), (2, 9, 7, 3)),
+    "EmitterMaps": (lambda dtype: EmitterMaps((1.0, 1.0, 2.0, 0.5), seed=1), (2, 9, 7, 3)),
+    "PixelNet": (lambda dtype: PixelNet((4, 6, 8), seed=1, dtype=dtype), (2, 9, 7)),
+    "PixelNet of three frames": (lambda dtype: PixelNet((4, 6, 8), 3, seed=1, dtype=dtype), (2, 9, 7, 3)),
 }
-SCORES = {"VolumeLoss": VolumeLoss, "VolumeJaccard": VolumeJaccard}
+COARSE = VoxelGrid(pixel_um=0.11, z_min_um=0.0, z_max_um=2.0, depth_voxels=5, voxels_per_pixel=1)
+PIXEL_GRID = PixelGrid(0.11, 0.0, 2.0, photon_scale=1000.0, background_scale=10.0)
+# name → (maker, shape of the prediction of two frames)
+SCORES = {
+    "VolumeLoss": (lambda: VolumeLoss(GRID, 800.0), (2, 36, 28, 5)),
+    "VolumeLoss of blobs": (lambda: VolumeLoss(COARSE, 800.0, blobs=True), (2, 9, 7, 5)),
+    "VolumeJaccard": (lambda: VolumeJaccard(GRID, 800.0), (2, 36, 28, 5)),
+    "EmitterLoss": (lambda: EmitterLoss(PIXEL_GRID), (2, 9, 7, 10)),
+    "PixelJaccard": (lambda: PixelJaccard(PIXEL_GRID), (2, 9, 7, 10)),
+}
 
 
 def example(shape: tuple[int, ...]) -> np.ndarray:
@@ -30,8 +55,12 @@ def example(shape: tuple[int, ...]) -> np.ndarray:
 
 def emitters(batch: int = 2) -> np.ndarray:
     rng = np.random.default_rng(1)
-    positions = rng.uniform([-0.3, -0.3, 0.1, 1], [0.3, 0.3, 1.9, 1], size=(batch, 3, 4))
+    positions = rng.uniform([-0.3, -0.3, 0.1, 1, 100, 1], [0.3, 0.3, 1.9, 1, 1000, 9], size=(batch, 3, 6))
     return positions.astype(np.float32)
+
+
+def prediction(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    return 100 * np.abs(example(shape)) if "Volume" in name else np.abs(example(shape)) / 4 + 0.01
 
 
 def numbers(tensor) -> np.ndarray:
@@ -73,7 +102,7 @@ def test_precision(kind, policy):
     make, shape = LAYERS[kind]
     layer = make(policy)
     result = layer(example(shape))
-    whole = kind in ("VoxelOutput", "LocalizationNet", "OpticsDesignNet")
+    whole = kind in ("VoxelOutput", "EmitterMaps", "LocalizationNet", "OpticsDesignNet") or "Net" in kind
     assert keras.backend.standardize_dtype(result.dtype) == ("float32" if whole or policy == "float32" else "bfloat16")
     assert all(keras.backend.standardize_dtype(weight.dtype) == "float32" for weight in layer.weights)
     full = LAYERS[kind][0]("float32")
@@ -117,30 +146,41 @@ def test_keras_file_reload(kind, policy, tmp_path):
 
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_round_trip(name):
-    score = SCORES[name](GRID, 800.0)
+    make, shape = SCORES[name]
+    score = make()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(score))
     assert type(again) is type(score)
     assert again.get_config() == score.get_config()
-    assert again.grid == GRID
-    volume = 100 * np.abs(example((2, 36, 28, 5)))
-    assert float(again(emitters(), volume)) == float(score(emitters(), volume))
+    assert again.grid == score.grid
+    predicted = prediction(name, shape)
+    assert float(again(emitters(), predicted)) == float(score(emitters(), predicted))
 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_stay_float32_under_mixed_precision(name):
     """A bfloat16 prediction is scored in float32: as exactly as if it had been cast by hand."""
-    volume = keras.ops.cast(100 * np.abs(example((2, 36, 28, 5))), "bfloat16")
-    result = SCORES[name](GRID, 800.0)(emitters(), volume)
+    make, shape = SCORES[name]
+    predicted = keras.ops.cast(prediction(name, shape), "bfloat16")
+    result = make()(emitters(), predicted)
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
-    assert float(result) == float(SCORES[name](GRID, 800.0)(emitters(), numbers(volume)))
+    assert float(result) == float(make()(emitters(), numbers(predicted)))
 
 
+NETWORKS = {
+    "voxel": (
+        lambda policy: LocalizationNet(5, filters=4, max_dilation=4, dtype=policy),
+        ("VolumeLoss", "VolumeJaccard"),
+    ),
+    "pixel": (lambda policy: PixelNet((4, 6, 8), dtype=policy), ("EmitterLoss", "PixelJaccard")),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_scores_train_and_reload_with_a_network(policy, tmp_path):
-    model = LocalizationNet(5, filters=4, max_dilation=4, dtype=policy)
-    model.compile(
-        "adam", VolumeLoss(GRID, 800.0), metrics=[VolumeJaccard(GRID, 800.0)], run_eagerly=policy == "float32"
-    )
+def test_scores_train_and_reload_with_a_network(network, policy, tmp_path):
+    make, (loss, metric) = NETWORKS[network]
+    model = make(policy)
+    model.compile("adam", SCORES[loss][0](), metrics=[SCORES[metric][0]()], run_eagerly=policy == "float32")
     x = example((2, 9, 7))
     history = model.fit(x, emitters(), verbose=0).history
     assert np.isfinite(history["loss"]).all()

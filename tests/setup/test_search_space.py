@@ -11,12 +11,13 @@ from ds3d_tf.setup.search_space import changed_setup, load_space, read_space, sp
 
 
 def test_spaces_that_ship_fit_their_setups() -> None:
-    assert space_names() == ["full", "quickstart"]
+    assert space_names() == ["full", "pixel", "quickstart"]
     fields = {one.field for one in load_space("quickstart", load_setup("quickstart"))}
     for name in ("learning_rate", "filters", "max_dilation", "batch_size", "scaling_factor"):
         assert f"learning.{name}" in fields
     for setup in ("demo1", "demo3", "demo5"):
         load_space("full", load_setup(setup))
+    load_space("pixel", load_setup("demo3", ["learning.network=pixel"]))
 
 
 def test_sections_or_dotted_names_and_back() -> None:

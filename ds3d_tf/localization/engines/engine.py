@@ -40,8 +40,11 @@ class Engine(Protocol):
 
     def localize(
         self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
-    ) -> tuple[Any, Any, Any]:
-        """Return positions ``[B, K, 3]``, confidence ``[B, K]`` and count ``[B]`` for raw frames ``[B, H, W]``."""
+    ) -> tuple[Any, ...]:
+        """Return positions ``[B, K, 3]``, confidence ``[B, K]`` and count ``[B]`` for raw frames ``[B, H, W]``.
+
+        A pixel network adds details ``[B, K, 6]``: photons, background, σ of x, y and z (µm) and of the photons.
+        """
 
     def volume(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Any:
         """Return the volume ``[B, 4H, 4W, D]`` of raw frames ``[B, H, W]``, or of a part of them, as computed."""

@@ -15,7 +15,7 @@ from ds3d_tf.localization.engines.runtimes import Network, open_network, precisi
 from ds3d_tf.localization.peaks.tile_plan import Tile, plan_tiles, plan_tiles_of_size
 from ds3d_tf.localization.peaks.tiles import tile_overlap_px
 from ds3d_tf.setup import Setup
-from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL, VoxelGrid
+from ds3d_tf.simulation.voxel_grid import VoxelGrid
 
 
 class NetworkEngine:
@@ -60,6 +60,10 @@ class NetworkEngine:
         self.precision = precision
         self._fingerprint = fingerprint
 
+    @property
+    def _per_pixel(self) -> int:
+        return self.setup.volume.lateral_voxels
+
     def fingerprint(self) -> str:
         """Return a checksum of the network: equal for equal networks only."""
         if self._fingerprint is None:
@@ -68,7 +72,7 @@ class NetworkEngine:
 
     def localize(
         self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, ...]:
         """Return the emitters in each frame.
 
         Args:
@@ -89,12 +93,12 @@ class NetworkEngine:
         threshold = learning.peak_threshold if threshold is None else threshold
         radius = learning.peak_radius_voxels if radius_voxels is None else radius_voxels
         maxima = []
-        plan = self._tiles(shape, tile, tile_overlap_px(self.receptive_radius_px, radius))
+        plan = self._tiles(shape, tile, tile_overlap_px(self.receptive_radius_px, radius, self._per_pixel))
         for seen, volume in self._volumes(frames, plan):
             corner = seen.rows[0], seen.columns[0]
             box = [edge - corner[0] for edge in seen.kept_rows] + [edge - corner[1] for edge in seen.kept_columns]
             maxima.append(self._maxima(volume, corner, box, threshold, radius))
-        full = [len(frames), VOXELS_PER_PIXEL * shape[0], VOXELS_PER_PIXEL * shape[1], self.setup.volume.depth_voxels]
+        full = [len(frames), self._per_pixel * shape[0], self._per_pixel * shape[1], self.setup.volume.depth_voxels]
         voxels, confidence, count = peaks_of_tiles(maxima, full, radius, learning.keep_single_z)
         xyz_um = VoxelGrid.from_setup(self.setup).positions_um(voxels, shape)
         return np.asarray(xyz_um), np.asarray(confidence), np.asarray(count)
@@ -123,7 +127,7 @@ class NetworkEngine:
             tiles = [Tile(seen[0], seen[1], rows, columns)]
         else:
             tiles = self._tiles(shape, (0, 0), self.receptive_radius_px)
-        size = [VOXELS_PER_PIXEL * (last - first) for first, last in (rows, columns)]
+        size = [self._per_pixel * (last - first) for first, last in (rows, columns)]
         result = np.zeros((len(frames), *size, self.setup.volume.depth_voxels), np.float32)
         for tile, volume in self._volumes(frames, tiles):
             kept = [
@@ -135,7 +139,7 @@ class NetworkEngine:
             if all(first < last for first, last in kept):
                 to, source = (
                     tuple(
-                        slice(VOXELS_PER_PIXEL * (first - corner), VOXELS_PER_PIXEL * (last - corner))
+                        slice(self._per_pixel * (first - corner), self._per_pixel * (last - corner))
                         for (first, last), corner in zip(kept, corners, strict=True)
                     )
                     for corners in ((rows[0], columns[0]), (tile.rows[0], tile.columns[0]))
@@ -166,11 +170,11 @@ class NetworkEngine:
     ) -> tuple[Any, ...]:
         import tensorflow as tf
 
-        edges = [VOXELS_PER_PIXEL * edge for edge in box]
+        edges = [self._per_pixel * edge for edge in box]
         voxels, tied, offset, confidence = _local_maxima(self.setup.volume.depth_voxels)(
             volume, tf.constant(threshold, tf.float32), tf.constant(radius), tf.constant(edges)
         )
-        shift = [0, VOXELS_PER_PIXEL * corner[0], VOXELS_PER_PIXEL * corner[1], 0]
+        shift = [0, self._per_pixel * corner[0], self._per_pixel * corner[1], 0]
         return voxels + tf.constant(shift, tf.int64), tied, offset, confidence
 
 
@@ -194,6 +198,15 @@ def _local_maxima(depth_voxels: int) -> Callable[..., Any]:
     )
 
 
+def engine_class(setup: Setup) -> type[NetworkEngine]:
+    """Return the class of engine for the kind of network that a ``Setup`` asks for."""
+    if setup.learning.network == "voxel":
+        return NetworkEngine
+    from ds3d_tf.localization.engines.pixel_network import PixelNetworkEngine
+
+    return PixelNetworkEngine
+
+
 def open_network_engine(path: str | Path, precision: str = "float32") -> NetworkEngine:
     """Return the engine of a network's file and its description.
 
@@ -205,7 +218,7 @@ def open_network_engine(path: str | Path, precision: str = "float32") -> Network
             f"{argument('precision')} {precision}: {path} is evaluated in {' and '.join(precisions(file))} only; "
             "leave the option out, or use the SavedModel"
         )
-    return NetworkEngine(
+    return engine_class(file.setup)(
         open_network(file, precision),
         file.setup,
         file.mask_rad,

@@ -22,6 +22,11 @@ from ds3d_tf.common.texts import load_json
 from ds3d_tf.optics.masks import check_mask
 from ds3d_tf.setup import Setup
 
+# What the ten maps of a pixel network hold.
+MAPS = (
+    "probability, x and y (pixels from the pixel's centre), z (-1 to 1 over the depth range), photons (share of the "
+    "largest), their four standard deviations, background (share of the largest)"
+)
 FORMATS = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
 
 
@@ -72,6 +77,7 @@ class NetworkFile:
         height, width = self.tile_px or ("height", "width")
         batch = 1 if self.tile_px else "batch"
         volume, learning = self.setup.volume, self.setup.learning
+        fine = volume.lateral_voxels
         inputs = {"frames": f"float32 [{batch}, {height}, {width}] (row, column), raw counts"}
         if self.needs_range:
             inputs["range"] = f"float32 [{batch}, 2], smallest and largest count of the whole frame"
@@ -81,8 +87,10 @@ class NetworkFile:
             "written_by": f"ds3d-tf {__version__}",
             "weights": self.weights,
             "inputs": inputs,
-            "output": f"float32 [{batch}, 4 × rows, 4 × columns, {volume.depth_voxels}] (row, column, depth voxel), "
-            f"confidence in [0, {learning.scaling_factor:g}]",
+            "output": f"float32 [{batch}, {fine} × rows, {fine} × columns, {volume.depth_voxels}] "
+            f"(row, column, depth voxel), confidence in [0, {learning.scaling_factor:g}]"
+            if learning.network == "voxel"
+            else f"float32 [{batch}, {height}, {width}, 10] (row, column, map): {MAPS}",
             "reach_px": self.receptive_radius_px,
             "tile_px": self.tile_px,
             "agreement": dict(self.agreement),

@@ -75,8 +75,13 @@ class SavedModelEngine:
         return digest.hexdigest()
 
     def localize(
-        self, frames: Any, threshold: float | None, radius_voxels: int | None, tile: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self,
+        frames: Any,
+        threshold: float | None,
+        radius_voxels: int | None,
+        tile: tuple[int, int],
+        context: tuple[int, int] = (0, 0),
+    ) -> tuple[np.ndarray, ...]:
         """Return the emitters in each frame.
 
         Args:
@@ -84,11 +89,15 @@ class SavedModelEngine:
             threshold: smallest confidence, exclusive; None: the model's default.
             radius_voxels: radius of a peak, voxels; None: the model's default.
             tile: rows and columns, pixels, that are localized at a time; 0 for all.
+            context: how many frames (0 or 1) at the beginning and at the end are only neighbours of the others.
 
         Returns:
-            positions float32 ``[B, K, 3]`` (x, y, z), µm; confidence float32 ``[B, K]``; count int32 ``[B]``.
+            positions float32 ``[B, K, 3]`` (x, y, z), µm; confidence float32 ``[B, K]``; count int32 ``[B]``; of a
+            pixel network also details float32 ``[B, K, 6]``: photons, background, σ of x, y, z in µm, σ of the photons.
         """
         import tensorflow as tf
+
+        from ds3d_tf.localization.peaks.pixel_peaks import details_of_names
 
         options = {
             "threshold": tf.constant(-1.0 if threshold is None else threshold, tf.float32),
@@ -97,9 +106,11 @@ class SavedModelEngine:
         if self.has_tiles:
             options["tile"] = tf.constant(tile, tf.int32)
             options["bfloat16"] = tf.constant(self.precision == "bfloat16")
+        if self.setup.learning.network == "pixel":
+            options["context"] = tf.constant(context, tf.int32)
         result = self._model.signatures["in_tiles" if self.has_tiles else "with_options"](frames=frames, **options)
-        xyz_um, confidence, count = (result[name].numpy() for name in ("xyz_um", "confidence", "count"))
-        return xyz_um, confidence, count
+        found = tuple(result[name].numpy() for name in ("xyz_um", "confidence", "count"))
+        return found if self.setup.learning.network == "voxel" else (*found, details_of_names(result))
 
     def volume(self, frames: Any, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> tf.Tensor:
         """Return the network's output for whole frames, or a part of that output.

@@ -22,6 +22,7 @@ def localize_in_tiles(
     keep_single_z: bool,
     depth_voxels: int,
     frames_a_step: tf.Tensor | None = None,
+    voxels_per_pixel: int = VOXELS_PER_PIXEL,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the peaks of a network's prediction without ever holding more of it than one tile.
 
@@ -35,6 +36,7 @@ def localize_in_tiles(
         keep_single_z: of peaks whose columns lie within the radius keep only the most confident.
         depth_voxels: D.
         frames_a_step: scalar int32 tensor, number of frames (a count) predicted at a time; None: all.
+        voxels_per_pixel: voxels along a side of a pixel.
 
     Returns:
         voxels float32 ``[B, K, 3]`` (row, column, depth), fractional voxel indices; confidence float32 ``[B, K]``;
@@ -48,7 +50,7 @@ def localize_in_tiles(
     tiles = across * ((height + rows - 1) // rows)
     together = tf.maximum(shape[0] if frames_a_step is None else frames_a_step, 1)
     steps = tiles * ((shape[0] + together - 1) // together)
-    overlap_px = tile_overlap_px(receptive_radius_px, radius_voxels)
+    overlap_px = tile_overlap_px(receptive_radius_px, radius_voxels, voxels_per_pixel)
     specs = ((tf.int64, [None, 4]), (tf.bool, [None]), (tf.float32, [None, 3]), (tf.float32, [None]))
     arrays = tuple(
         tf.TensorArray(dtype, size=steps, infer_shape=False, element_shape=element) for dtype, element in specs
@@ -61,17 +63,17 @@ def localize_in_tiles(
         first_row, first_column = tf.maximum(top - overlap_px, 0), tf.maximum(left - overlap_px, 0)
         part = frames[first : first + together, first_row : bottom + overlap_px, first_column : right + overlap_px]
         box = (top - first_row, bottom - first_row, left - first_column, right - first_column)
-        box = tuple(VOXELS_PER_PIXEL * edge for edge in box)
+        box = tuple(voxels_per_pixel * edge for edge in box)
         voxels, tied, offset, confidence = predict(
             part, lambda volume: local_maxima(volume, threshold, radius_voxels, box)
         )
-        corner = tf.stack([first, VOXELS_PER_PIXEL * first_row, VOXELS_PER_PIXEL * first_column, 0])
+        corner = tf.stack([first, voxels_per_pixel * first_row, voxels_per_pixel * first_column, 0])
         found = (voxels + tf.cast(corner, tf.int64), tied, offset, confidence)
         return index + 1, tuple(array.write(index, value) for array, value in zip(arrays, found, strict=True))
 
     # One step at a time: parallel iterations would multiply the memory.
     _, arrays = tf.while_loop(lambda index, _: index < steps, body, (tf.constant(0), arrays), parallel_iterations=1)
-    full = tf.stack([shape[0], VOXELS_PER_PIXEL * height, VOXELS_PER_PIXEL * width, depth_voxels])
+    full = tf.stack([shape[0], voxels_per_pixel * height, voxels_per_pixel * width, depth_voxels])
     maxima = tuple(array.concat() for array in arrays)
     return _peaks_of_unordered(maxima, tf.cast(full, tf.int64), radius_voxels, keep_single_z)
 

@@ -18,6 +18,8 @@ MAX_FRAMES_A_STEP = 64
 BYTES_OF_THE_PROCESS = 1.1e9
 # Number of images, with one channel per depth voxel and at voxel resolution, that the network holds at a time.
 _LIVE_IMAGES = 3
+# Number of images at camera resolution, with one channel per filter, that the pixel network holds at a time.
+_PIXEL_NETWORK_IMAGES = 12
 
 
 def frames_a_step(shape: tuple[int, int]) -> int:
@@ -27,10 +29,10 @@ def frames_a_step(shape: tuple[int, int]) -> int:
 
 def bytes_per_pixel(setup: Setup, precision: str = "float32") -> int:
     """Return the memory, bytes, that a model of ``setup`` takes for each pixel localized at a time."""
-    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
-
+    if setup.learning.network == "pixel":
+        return _PIXEL_NETWORK_IMAGES * setup.learning.filters * 4
     channels = max(setup.volume.depth_voxels, setup.learning.filters)
-    return _LIVE_IMAGES * VOXELS_PER_PIXEL**2 * channels * (2 if precision == "bfloat16" else 4)
+    return _LIVE_IMAGES * setup.volume.lateral_voxels**2 * channels * (2 if precision == "bfloat16" else 4)
 
 
 def pixels_within(memory_gb: float, setup: Setup, precision: str = "float32") -> int:
@@ -39,14 +41,12 @@ def pixels_within(memory_gb: float, setup: Setup, precision: str = "float32") ->
     return math.floor(min(pixels, 2**40))
 
 
-def tile_overlap_px(receptive_radius_px: Any, radius_voxels: Any) -> Any:
+def tile_overlap_px(receptive_radius_px: Any, radius_voxels: Any, voxels_per_pixel: int = 4) -> Any:
     """Return how many pixels around a tile must be computed with it: receptive field and a peak's neighbourhood.
 
-    Takes numbers, or scalar tensors inside a graph.
+    Takes numbers, or scalar tensors inside a graph; ``voxels_per_pixel`` is the number along a side of a pixel.
     """
-    from ds3d_tf.simulation.voxel_grid import VOXELS_PER_PIXEL
-
-    return receptive_radius_px + -(-radius_voxels // VOXELS_PER_PIXEL)
+    return receptive_radius_px + -(-radius_voxels // voxels_per_pixel)
 
 
 def tile_size(frame_shape: tuple[int, int], overlap_px: int, max_pixels: int) -> tuple[int, int] | None:

@@ -86,19 +86,18 @@ def localized_here(
 
     Raises InputError at a damaged frame unless these are skipped; the frames before it are yielded first.
     """
-    from ds3d_tf.localization.frames.read_ahead import read_ahead
-
-    batches = read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged)
+    batches = _with_context(work, source, localizer, start, stop)
     failure: InputError | None = None
     while failure is None:
         # Frames are refined side by side: as many as there are cores, even where batches are of one frame.
         group: list[tuple[FrameBatch, Localizations]] = []
         try:
             while sum(len(batch.indices) for batch, _ in group) < (1 if work.refine is None else cores()):
-                batch = next(batches, None)
-                if batch is None:
+                following = next(batches, None)
+                if following is None:
                     break
-                rows = localizer.rows(batch.frames, work.threshold, work.radius_voxels) if batch.indices else []
+                frames, context, batch = following
+                rows = localizer.rows(frames, work.threshold, work.radius_voxels, context) if batch.indices else []
                 group.append((batch, Localizations.from_rows(rows, source.shape, localizer.setup)))
         except InputError as error:  # what was read before it comes first
             failure = error
@@ -109,6 +108,47 @@ def localized_here(
             yield Finished(after, found.renumbered(batch.indices), batch.damaged, checksums(batch))
     if failure is not None:
         raise failure
+
+
+def _with_context(
+    work: Work, source: FrameSource, localizer: Localizer, start: int, stop: int | None
+) -> Iterator[tuple[np.ndarray, tuple[int, int], FrameBatch]]:
+    """Yield batches with their frames; these include the neighbours for a network that sees several frames at once."""
+    from ds3d_tf.localization.frames.read_ahead import read_ahead
+    from ds3d_tf.localization.neighbours import with_neighbours
+
+    def read() -> Iterator[FrameBatch]:
+        return read_ahead(source, work.batch_size, start=start, stop=stop, skip_damaged=work.skip_damaged)
+
+    if localizer.context_frames == 1:
+        yield from ((batch.frames, (0, 0), batch) for batch in read())
+        return
+
+    def nearest(indices: range) -> np.ndarray | None:
+        """Return the first of some frames that can be read, if there is one."""
+        for index in indices:
+            try:
+                return source.read(index)
+            except InputError:
+                if not work.skip_damaged:
+                    return None
+        return None
+
+    # Only while no other thread reads; the same frames as in a job that was not interrupted or divided.
+    before = nearest(range(start - 1, -1, -1))
+    end = len(source) if stop is None else stop
+    failure: list[InputError] = []
+
+    def readable() -> Iterator[tuple[np.ndarray, FrameBatch]]:
+        try:
+            for batch in read():
+                yield batch.frames, batch
+        except InputError as error:  # what was read before it comes first
+            failure.append(error)
+
+    yield from with_neighbours(readable(), before, lambda: nearest(range(end, len(source))))
+    if failure:
+        raise failure[0]
 
 
 def _refined(

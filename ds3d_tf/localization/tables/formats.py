@@ -16,7 +16,7 @@ import yaml
 from ds3d_tf.common.careful_stream import careful_stream
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.files import put_in_place, temporary_folder
-from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS, columns_of, write_table
+from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, columns_of, write_table
 from ds3d_tf.setup import Setup
 
 _ROWS_AT_A_TIME = 200_000
@@ -118,8 +118,8 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
     """Return rows as Picasso's ``locs``.
 
     Picasso counts frames from 0 and x, y in camera pixels from the centre of the first pixel (its fits use whole
-    numbers for pixel centres), half a pixel from the table's origin; z is in nm. What only a refinement knows (photons,
-    background, width, precisions) is left out before it.
+    numbers for pixel centres), half a pixel from the table's origin; z is in nm. What only a refinement or a pixel
+    network knows (photons, background, width, precisions) is left out where it is not known.
 
     Args:
         rows: the five columns, and those of a refinement.
@@ -130,17 +130,19 @@ def picasso_rows(rows: pd.DataFrame, setup: Any) -> np.ndarray:
         for molecules that the network did not propose).
     """
     pixel_nm = setup.optics.pixel_um * 1000
-    refined = REFINED_COLUMNS[0] in rows
-    names = _PICASSO_COLUMNS + (_PICASSO_REFINED if refined else ())
+    measured, has_width = MEASURED_COLUMNS[0] in rows, "sigma [nm]" in rows
+    names = _PICASSO_COLUMNS + (_PICASSO_REFINED if measured else ())
+    names = tuple(name for name in names if has_width or name not in ("sx", "sy"))
     locs = np.zeros(len(rows), [("frame", "<u4"), *((name, "<f4") for name in names)])
     locs["frame"] = rows["frame"] - 1
     locs["x"] = rows["x [nm]"] / pixel_nm - 0.5
     locs["y"] = rows["y [nm]"] / pixel_nm - 0.5
     locs["z"] = rows["z [nm]"]
     locs["confidence"] = rows["intensity [au]"].fillna(0)
-    if refined:
+    if measured:
         locs["photons"], locs["bg"] = rows["intensity [photon]"], rows["offset [photon]"]
-        locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm
+        if has_width:
+            locs["sx"] = locs["sy"] = rows["sigma [nm]"] / pixel_nm
         locs["lpx"], locs["lpy"] = rows["uncertainty_x [nm]"] / pixel_nm, rows["uncertainty_y [nm]"] / pixel_nm
         locs["lpz"] = rows["uncertainty_z [nm]"]
     return locs

@@ -31,6 +31,8 @@ REFINED_COLUMNS = (
     "log_likelihood_gain",
     "chi2",
 )
+# What the pixel network adds: those of a refinement that it knows.
+MEASURED_COLUMNS = tuple(name for name in REFINED_COLUMNS if name not in ("sigma [nm]", "log_likelihood_gain", "chi2"))
 
 
 def to_table(frame: Any, xyz_um: Any, confidence: Any, frame_shape: tuple[int, int], setup: Any) -> pd.DataFrame:
@@ -80,9 +82,13 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def columns_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns of a table that we know, in order: the five, and those of a refinement if it has them all."""
+    """Return the columns of a table that we know, in order: the five, and those of a refinement or a pixel network.
+
+    Further columns count only if all of a kind are there.
+    """
     known = set(names)
-    return COLUMNS + (REFINED_COLUMNS if known.issuperset(REFINED_COLUMNS) else ())
+    further = (some for some in (REFINED_COLUMNS, MEASURED_COLUMNS) if known.issuperset(some))
+    return COLUMNS + next(further, ())
 
 
 def csv_text(table: pd.DataFrame, header: bool = True) -> str:
@@ -93,7 +99,7 @@ def csv_text(table: pd.DataFrame, header: bool = True) -> str:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Return a table of molecules: the five columns, and those of a refinement (others' columns are left out).
+    """Return a table of molecules: the five columns, and those of a refinement or a pixel network (no others').
 
     In a refined table the confidence is NaN for molecules that the network did not propose.
 
@@ -109,7 +115,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[str, ...] = ()) -> pd.DataFrame:
     """Return the named columns of a CSV file as numbers, ``frame`` as int64 and the others as float64.
 
-    The ``further`` columns are read, too, if the file has all of them; then the last of ``columns`` may be empty.
+    The ``further`` columns are read, too, if the file has all of them; then the last of ``columns`` may be empty. If it
+    has those of a pixel network among them, these are read.
 
     Raises:
         InputError: the file is missing or unreadable, lacks a column, or holds something that is no number.
@@ -127,7 +134,8 @@ def read_columns(path: str | Path, columns: tuple[str, ...], *, further: tuple[s
         raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
     refined = bool(further) and set(further).issubset(table.columns)
     may_be_empty = columns[-1] if refined else None
-    table = table[[*columns, *further]] if refined else table[list(columns)]
+    measured = not refined and further == REFINED_COLUMNS and set(MEASURED_COLUMNS).issubset(table.columns)
+    table = table[[*columns, *(further if refined else MEASURED_COLUMNS if measured else ())]]
     for name in table.columns:
         numbers = _numbers(table[name])
         empty = table[name].isna().to_numpy() & (name == may_be_empty)

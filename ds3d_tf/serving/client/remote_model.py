@@ -70,7 +70,7 @@ class RemoteModel:
             radius_voxels: a peak is the maximum of its (2r+1)³ neighbourhood, voxels.
 
         Returns:
-            for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm and confidence.
+            for each frame float32 ``[K, 4]`` (x, y, z, confidence): µm and confidence; ``[K, 10]`` of a pixel network.
 
         Raises ServerError if the server cannot be used.
         """
@@ -85,13 +85,20 @@ class RemoteModel:
         counts = np.asarray(result["count"]).astype(int)
         xyz_um = np.asarray(result["xyz_um"], np.float32).reshape(len(frames), -1, 3)
         confidence = np.asarray(result["confidence"], np.float32).reshape(len(frames), -1)
-        rows = np.concatenate([xyz_um, confidence[..., np.newaxis]], axis=-1)
+        details = self._details(result, len(frames)) if learning.network == "pixel" else []
+        rows = np.concatenate([xyz_um, confidence[..., np.newaxis], *details], axis=-1)
         found = [row[:count] for row, count in zip(rows, counts, strict=True)]
         return [row[row[:, 3] > np.float32(threshold)] for row in found]
 
+    @staticmethod
+    def _details(result: dict[str, Any], frames: int) -> list[np.ndarray]:
+        """Return the columns that a pixel network adds, float32 ``[B, K, n]`` each."""
+        widths = {"photons": 1, "background": 1, "sigma_um": 3, "sigma_photons": 1}
+        return [np.asarray(result[name], np.float32).reshape(frames, -1, width) for name, width in widths.items()]
+
     def check_shape(self, shape: tuple[int, int], where: str) -> None:
         """Raise InputError if frames of ``shape`` (H, W) in pixels are too small for the network."""
-        smallest = max(self.receptive_radius_px, 1)
+        smallest = 1 if self.setup.learning.network == "pixel" else max(self.receptive_radius_px, 1)
         if min(shape) < smallest:
             raise InputError(
                 f"{where}: frames of {shape[0]}×{shape[1]} pixels are smaller than half the network's receptive field; "

@@ -193,6 +193,7 @@ _REMEMBERED: dict[str, tuple[str, ...]] = {
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
     "KeepBest": ("value", "epoch"),
     "HistoryFile": ("rows", "seconds_spent"),
+    "ByTheClock": ("spent_s",),
 }
 
 

@@ -101,11 +101,13 @@ class TensorBoardLog(keras.callbacks.Callback):
         found_um = np.asarray(xyz_um)[0, : int(count[0])]
         truth = FrameTruth(truth_um, np.ones(len(truth_um)), np.ones(len(truth_um), bool))
         title = f"epoch {step}"
+        # Of three frames, the middle one is shown.
+        shown = frame if frame.ndim == 3 else frame[..., frame.shape[-1] // 2]
         volume = keras.ops.convert_to_numpy(self.model(frame, training=False))[0]
         for tag, draw in (
             (
                 "validation frame",
-                lambda path: plot_examples(path, list(frame), [truth], [found_um], self.setup, [title]),
+                lambda path: plot_examples(path, list(shown), [truth], [found_um], self.setup, [title]),
             ),
             ("prediction", lambda path: plot_prediction(path, volume, truth_um, self.setup)),
         ):

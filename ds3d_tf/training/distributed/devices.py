@@ -128,10 +128,9 @@ def distribute(model: Any, devices: Devices) -> None:
     if devices.strategy is None:
         return
 
-    for layer in model.layers:
-        for norm in (layer, getattr(layer, "norm", None)):
-            if isinstance(norm, keras.layers.BatchNormalization):
-                norm.synchronized = True
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
     with devices.scope():
         model.optimizer.build(model.trainable_variables)
     # Everything is built already. Keras would otherwise inspect a first batch, which fails on several machines.

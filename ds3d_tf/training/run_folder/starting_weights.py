@@ -14,6 +14,8 @@ from ds3d_tf.setup.messages import suggest
 
 _MADE_BY = "give the folder of a run, or of weights imported with `ds3d import-weights`"
 
+_KINDS = {"LocalizationNet": "voxel", "PixelNet": "pixel"}
+
 
 def layer_names(model: Any) -> list[str]:
     """Return the names of a network's layers, in the order in which a frame passes them."""
@@ -55,7 +57,7 @@ def start_from(model: Any, folder: str | Path, fresh: Sequence[str] = ()) -> Set
     """Give a network the weights of another one, and return the ``Setup`` that the other was trained with.
 
     Args:
-        model: the LocalizationNet that gets the weights.
+        model: the network that gets the weights.
         folder: a run or an imported model.
         fresh: names or patterns of the layers that keep their initial weights.
 
@@ -65,6 +67,12 @@ def start_from(model: Any, folder: str | Path, fresh: Sequence[str] = ()) -> Set
     if folder.is_file():
         raise InputError(f"{argument('start')} {folder}: this is a file; {_MADE_BY}")
     source, setup, _ = load_model_folder(folder)
+    if type(source).__name__ in _KINDS and type(model).__name__ in _KINDS and type(source) is not type(model):
+        there, here = (_KINDS[type(one).__name__] for one in (source, model))
+        raise InputError(
+            f"{argument('start')} {folder}: a {there} network, the setup asks for a {here} network; set "
+            f"learning.network={there}, or give a {here} network"
+        )
     if layer_names(source) != layer_names(model):
         raise InputError(
             f"{argument('start')} {folder}: a {type(source).__name__}, not a localization network; {_MADE_BY}"

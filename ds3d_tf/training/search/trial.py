@@ -79,7 +79,7 @@ def train_trial(
 
 def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: bool) -> list[dict[str, float]]:
     from ds3d_tf.common.file_names import CHECKPOINT_FILE
-    from ds3d_tf.model import LocalizationNet
+    from ds3d_tf.model import network_from_setup
     from ds3d_tf.training import compile_network, examples, fit
     from ds3d_tf.training.callbacks.checkpoint import checkpoint_seconds, read_checkpoint
     from ds3d_tf.training.matched_score import matched_score
@@ -88,7 +88,7 @@ def _learn(base: Setup, setup: Setup, run: Path, epochs: int, show_progress: boo
     checkpoint = run / CHECKPOINT_FILE
     start = read_checkpoint(checkpoint) if checkpoint.is_file() else None
     data, unfinished = resumed_examples(functools.partial(examples, setup), start)
-    model = LocalizationNet.from_setup(setup)
+    model = network_from_setup(setup)
     # With all epochs, so that a short trial has the learning rates of the first epochs of a long one.
     compile_network(model, setup)
     outcome = fit(
