@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ds3d_tf.refinement.fit import MIN_PHOTONS, Fit, evaluate, normal_equations, refit
+from ds3d_tf.refinement.fit import MIN_PHOTONS, Fit, evaluate, refit
 from ds3d_tf.refinement.moves import (
     Rules,
     add_candidates,
@@ -19,6 +19,7 @@ from ds3d_tf.refinement.moves import (
     with_emitters,
     without_emitters,
 )
+from ds3d_tf.refinement.normal_equations import normal_equations
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 
 _LEAST_SHARE = 0.05

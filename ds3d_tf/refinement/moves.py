@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from ds3d_tf.refinement.fit import Fit, normal_equations, refit, refit_around, refit_nearby
+from ds3d_tf.refinement.fit import Fit, refit, refit_around, refit_nearby
+from ds3d_tf.refinement.normal_equations import normal_equations
 from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
 from ds3d_tf.refinement.search import Candidates, Templates, candidates, signal_to_noise
 from ds3d_tf.refinement.split import splits
