@@ -180,10 +180,18 @@ def network_facts(path: str | Path) -> dict[str, Any]:
 
 
 def _check_depth(model: Any, setup: Setup, path: Path) -> None:
-    """Refuse a setup that is another network's: its depth is part of the graph."""
+    """Refuse a setup that is another network's: its depth is part of the graph; a pixel network has ten maps."""
+    from ds3d_tf.model.pixel_layers import CHANNELS
+
     volume = model.signatures["volume"].structured_outputs.get("volume")
     depth = None if volume is None or volume.shape.rank is None else volume.shape[-1]
-    if depth is not None and depth != setup.volume.depth_voxels:
+    pixel = setup.learning.network == "pixel"
+    if depth is not None and pixel and depth != CHANNELS:
+        raise InputError(
+            f"{path / 'assets' / SETUP_FILE}: learning.network is pixel, but the network is a voxel network: the setup "
+            "of another model; export the model again"
+        )
+    if depth is not None and not pixel and depth != setup.volume.depth_voxels:
         raise InputError(
             f"{path / 'assets' / SETUP_FILE}: volume.depth_voxels is {setup.volume.depth_voxels}, but the network has "
             f"{depth}: the setup of another model; export the model again"

@@ -97,7 +97,9 @@ def localized_here(
                 if following is None:
                     break
                 frames, context, batch = following
-                rows = localizer.rows(frames, work.threshold, work.radius_voxels, context) if batch.indices else []
+                # Models of single frames need not know of neighbours.
+                beside = {"context": context} if any(context) else {}
+                rows = localizer.rows(frames, work.threshold, work.radius_voxels, **beside) if batch.indices else []
                 group.append((batch, Localizations.from_rows(rows, source.shape, localizer.setup)))
         except InputError as error:  # what was read before it comes first
             failure = error
