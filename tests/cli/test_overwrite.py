@@ -27,9 +27,14 @@ FOLDER_COMMANDS: dict[str, list[str]] = {
     "import-weights": ["weights.pkl", "--setup", "demo3"],
     "evaluate": ["--model", "tetrapod_4um", "--count", "1"],
     "localize": ["--model", "tetrapod_4um", "--frames", "frames.tif", "--plots"],
+    "quality": ["molecules.csv"],
+    "run": ["frames.tif", "--model", "tetrapod_4um"],
 }
 # Commands that write files whose names the user gives, or nothing.
-OTHER_COMMANDS = {"crlb", "export", "serve", "serve-client", "benchmark"}
+OTHER_COMMANDS = {
+    *("crlb", "export", "serve", "serve-client", "benchmark"),
+    *("drift", "group", "filter", "render", "report"),
+}
 
 Run = Callable[..., Any]
 
@@ -41,6 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tifffile.imwrite("frames.tif", np.full((12, 60, 60), 7, np.uint16), photometric="minisblack")
     Path("nfp.csv").write_text("nfp_um\n" + "".join(f"{k / 10}\n" for k in range(12)))
     Path("weights.pkl").write_bytes(b"weights")
+    Path("molecules.csv").write_text("frame,x [nm],y [nm],z [nm]\n1,100,200,300\n")
     return tmp_path
 
 

@@ -60,9 +60,13 @@ def numbers_with_pairs():
 
 def test_every_number_of_a_setup_has_bounds():
     with_camera = SETUP.replace({"camera": {"offset_counts": 1.0, "roi_origin_px": [0, 0]}, "read_noise.kind": "none"})
-    optional = {"mask.learning_rate", "signal.label_threshold", "resuming.epochs"}
+    optional = {
+        *("mask.learning_rate", "signal.label_threshold", "resuming.epochs", "emitters.on_time_frames"),
+        *(f"learning.{name}" for name in ("crop_px", "minutes", "warm_up", "weight_decay", "clip_norm")),
+    }
+    one_of_a_few = {"learning.max_dilation", "learning.context_frames", "volume.lateral_voxels"}
     names = {name for name, _ in numbers_of(with_camera)} | optional
-    assert names == set(BOUNDS) | {"learning.max_dilation"}  # one of two values
+    assert names == set(BOUNDS) | one_of_a_few
 
 
 @quick

@@ -46,8 +46,18 @@ class InterruptAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_a_run_resumed_in_an_epoch_ends_as_if_undisturbed(tiny_pixel, tmp_path) -> None:
+@pytest.fixture
+def deterministic():
+    """Deterministic runs ask for it for the whole process; other tests draw without seeds."""
+    from tensorflow.python.framework.config import disable_op_determinism
+
     tf.config.experimental.enable_op_determinism()
+    yield
+    disable_op_determinism()
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_a_run_resumed_in_an_epoch_ends_as_if_undisturbed(tiny_pixel, tmp_path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder, callbacks in ((whole, []), (broken, [InterruptAt(1, 2)])):
         folder.mkdir()

@@ -149,12 +149,20 @@ def _open(path: Path, choice: Choice) -> tuple[Any, list[str], list[str], Choice
         raise InputError(f"{path}: expected an array [frame, row, column], got {node.ndim} dimensions")
     if axes is None:
         # Zarr 3 names the axes in the array's own description, xarray in an attribute.
-        names: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS") or []
+        names: Any = getattr(node.metadata, "dimension_names", None) or _named_by_xarray(node)
         axes = [str(name or "") for name in names]
     if len(axes) != node.ndim:
         axes = [""] * node.ndim
     check_zarr(node, path)
     return node, [name.lower() for name in axes], channels, choice
+
+
+def _named_by_xarray(node: Any) -> list[Any]:
+    try:
+        names = dict(node.attrs).get("_ARRAY_DIMENSIONS")
+    except Exception:  # the attributes of other programs may have any content
+        return []
+    return names if isinstance(names, list) else []
 
 
 def _collection(group: Any) -> list[str]:
