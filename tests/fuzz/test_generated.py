@@ -121,6 +121,8 @@ def test_recordings(times, kind, tmp_path):
                 expected = [expected[0]["frames"]]
             same = [np.array_equal(found, np.asarray(one, np.float32).reshape(found.shape)) for one in expected
                     if np.size(one) == found.size]  # fmt: skip
+            if source.remarks and kind == "tif":  # it stopped early, and what is there is read
+                same.append(np.array_equal(found, first_pages(path, len(found))))
             assert any(same)
             return found
         finally:
@@ -128,6 +130,17 @@ def test_recordings(times, kind, tmp_path):
 
     count = {"tif": 500, "npy": 250, "npz": 150}[kind] * times
     in_a_copy([(f"{kind} {n}", lambda n=n: case(n)) for n in range(count)], 100 * times)
+
+
+def first_pages(path, count):
+    """Return the first pages of a TIFF, or planes that follow one another under its first header, float32."""
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages[0]
+        if len(tiff.pages) < count:
+            content = path.read_bytes()[first.dataoffsets[0] :][: count * first.nbytes]
+            numbers = np.frombuffer(content, first.dtype.newbyteorder(tiff.byteorder))
+            return numbers.reshape(count, *first.shape).astype(np.float32)
+        return np.stack([tiff.pages[place].asarray() for place in range(count)]).astype(np.float32)
 
 
 def plain_tiffs(path):
