@@ -116,11 +116,6 @@ def load_json(path: str | Path, what: str = "JSON file") -> Any:
     return parse_json(read_text(path, what, MAX_JSON_BYTES), str(path))
 
 
-def load_yaml(path: str | Path, what: str = "YAML file") -> Any:
-    """Return what a YAML file says; raises InputError if it cannot be read or is not YAML."""
-    return parse_yaml(read_text(path, what), str(path))
-
-
 def checked_fields(values: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str, mend: str) -> dict[str, Any]:
     """Return a dictionary that has all fields of ``kinds`` with values of these types.
 

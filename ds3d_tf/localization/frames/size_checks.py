@@ -59,19 +59,19 @@ def check_ome(tiff: Any, path: Path) -> None:
         raise InputError(f"{path}: its OME header names page {own_pages}, but the file has {count}; save it again")
 
 
-def check_ome_planes(tiff: Any, planes: Any, path: Path) -> None:
+def check_ome_planes(tiff: Any, planes: Any, where: str) -> None:
     """Refuse an OME recording of one file whose header leaves out pages, or names one twice.
 
-    ``tiff`` is tifffile's, ``planes`` its pages in the order of the header. Raises InputError.
+    ``tiff`` is tifffile's, ``planes`` its pages in the order of the header, ``where`` its name. Raises InputError.
     """
     places = [(page.parent.filehandle.path, page.index) for page in planes if page is not None]
     if len(set(places)) < len(places):
-        raise InputError(f"{path}: its OME header names the same page for several planes; save it again")
+        raise InputError(f"{where}: its OME header names the same page for several planes; save it again")
     own = sum(place[0] == tiff.filehandle.path for place in places)
     if own < len(tiff.pages) and len(places) == own:
         raise InputError(
-            f"{path}: its OME header describes {own} of its {len(tiff.pages)} pages, so it is damaged; save it again, "
-            "or as a plain TIFF"
+            f"{where}: its OME header describes {own} planes, but the file has {len(tiff.pages)}; "
+            "save it again with Fiji, or as a plain TIFF"
         )
 
 

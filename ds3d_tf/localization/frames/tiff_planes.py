@@ -12,6 +12,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice, is_channel, is_position
+from ds3d_tf.localization.frames.size_checks import check_ome_planes
 from ds3d_tf.localization.frames.tiff import UnreadableKind, data_end
 
 # Kinds of files whose header says more than their pages do.
@@ -76,8 +77,6 @@ def _described(tiff: Any, where: str, choice: Choice) -> Planes | None:
     shaped = tiff.is_shaped
     if not (shaped or any(getattr(tiff, f"is_{kind}", False) for kind in _DESCRIBED)):
         return None
-    if tiff.is_ome:
-        _refuse_foreign_files(tiff, where)
     all_series = [one for one in tiff.series if len(one.shape) >= 2]
     if tiff.is_lsm:  # the others are small pictures to recognize the planes by
         all_series = all_series[:1]
@@ -93,13 +92,8 @@ def _described(tiff: Any, where: str, choice: Choice) -> Planes | None:
         if cut is not None:
             return cut
     planes = planes_of_series(tiff, one, where, choice, _channel_names(tiff, place))
-    if tiff.is_ome and planes.stack is None and len(all_series) == 1:
-        present = sum(page is not None for page in one.pages)
-        if present < len(tiff.pages) and not _has_other_sizes(tiff):
-            raise InputError(
-                f"{where}: its OME header describes {present} planes, but the file has {len(tiff.pages)}; "
-                "save it again with Fiji, or as a plain TIFF"
-            )
+    if tiff.is_ome and planes.stack is None and len(all_series) == 1 and not _has_other_sizes(tiff):
+        check_ome_planes(tiff, one.pages, where)
     return planes
 
 
@@ -216,15 +210,6 @@ def _channel_names(tiff: Any, place: int) -> list[str]:
     images = re.findall(r"<(?:\w+:)?Image\b.*?</(?:\w+:)?Image>", text, re.DOTALL)
     tags = re.findall(r"<(?:\w+:)?Channel\b[^>]*>", images[place]) if place < len(images) else []
     return [found[1] if (found := re.search(r'\bName="([^"]*)"', tag)) else "" for tag in tags]
-
-
-def _refuse_foreign_files(tiff: Any, where: str) -> None:
-    """Refuse a header that leads out of the recording's own folder."""
-    for name in set(re.findall(r'FileName="([^"]*)"', tiff.ome_metadata or "")):
-        if "/" in name or "\\" in name or name in ("", ".", ".."):
-            raise InputError(
-                f"{where}: its OME header leads to the file {name!r} in another folder; it is not followed"
-            )
 
 
 def _has_other_sizes(tiff: Any) -> bool:
