@@ -6,16 +6,13 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.lock import only_process
-from ds3d_tf.common.machine import has_bfloat16_units
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, output_folder
 from ds3d_tf.common.progress import Progress, no_progress
@@ -68,69 +65,22 @@ def localize(
     from ds3d_tf.localization.recording.opening import open_recording
 
     source = open_recording(frames, options, keep_damaged=options.skip_damaged)
-    shape = source.shape
 
-    from ds3d_tf.localization.localizer import Localizer, checked_options
     from ds3d_tf.localization.recording.identity import open_table, recording_facts
-    from ds3d_tf.localization.tables.tables import COLUMNS, REFINED_COLUMNS
-    from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
+    from ds3d_tf.refinement.preparation import check_context, prepare
 
-    localizer = Localizer(model, memory_gb=options.memory_gb, precision=options.precision)
-    localizer.check_shape(shape, str(frames))
-    if len(source) < 2 and localizer.context_frames > 1:
-        raise InputError(
-            f"{frames}: a single frame, but {localizer.path} sees {localizer.context_frames} frames at once; give a "
-            "recording of two frames or more, or a model with learning.context_frames=1"
-        )
-    threshold, radius_voxels = checked_options(localizer.setup, options.threshold, options.radius_voxels)
-    batch_size = options.batch_size or localizer.batch_size(shape)
-    localizer.tile_size(shape, batch_size, radius_voxels)
-    if options.precision == "bfloat16" and not has_bfloat16_units():
-        console.messages().print("this processor has no units for bfloat16; float32 will be faster", soft_wrap=True)
-    refiner, why_not = make_refiner(
-        options.refine, localizer.setup, localizer.mask_rad, RefineOptions(options.false_alarms)
-    )
-    if why_not:
-        console.messages().print(why_not, soft_wrap=True)
-    recording = str(Path(frames).expanduser().absolute())
-    work = Work(
-        str(localizer.path.absolute()),
-        recording,
-        threshold,
-        radius_voxels,
-        batch_size,
-        options.skip_damaged,
-        options.memory_gb,
-        options.precision,
-        refiner,
-        options.position,
-        options.channel,
-    )
-    identity = {
-        "model": localizer.fingerprint(),
-        **_chosen(options),
-        "threshold": threshold,
-        "radius": radius_voxels,
-        **({} if options.precision == "float32" else {"precision": options.precision}),
-        **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
-    }
+    job = prepare(model, frames, source, options)
+    check_context(job.localizer, frames, len(source))
     with only_process(out.with_name(f"{out.stem}.partial.lock"), str(out)):
-        facts = recording_facts(identity, frames, source)
+        facts = recording_facts(job.identity, frames, source)
         done = finished_by_a_killed_process(out, overwrite, facts)
         if done is not None:
             return done
-        columns = COLUMNS + REFINED_COLUMNS if refiner else localizer.columns
-        table = open_table(out, identity, frames, source, columns=columns, overwrite=overwrite, grown=options.grown)
-        notes = None
-        if refiner:
-            refiner, notes = with_the_noise_of(source, refiner, localizer.setup, localizer.mask_rad, progress)
-            work = replace(work, refine=refiner)
-        return _localize(work, source, localizer, table, out, figures, options.dask, progress, notes)
-
-
-def _chosen(options: LocalizeOptions) -> dict[str, str]:
-    """Return position and channel as parts of a table's identity, where they are chosen."""
-    return {name: value for name in ("position", "channel") if (value := getattr(options, name)) is not None}
+        table = open_table(
+            out, job.identity, frames, source, columns=job.columns, overwrite=overwrite, grown=options.grown
+        )
+        job, notes = job.with_noise(source, progress)
+        return _localize(job.work, source, job.localizer, table, out, figures, options.dask, progress, notes)
 
 
 def _localize(

@@ -72,6 +72,7 @@ def serve_client(
     from ds3d_tf.localization.recording.identity import open_table, recording_facts
     from ds3d_tf.localization.recording.opening import open_recording
     from ds3d_tf.localization.tables.tables import COLUMNS, MEASURED_COLUMNS, REFINED_COLUMNS
+    from ds3d_tf.refinement.preparation import chosen
     from ds3d_tf.refinement.refiner import RefineOptions, make_refiner, with_the_noise_of
     from ds3d_tf.serving.client.remote_model import RemoteModel
     from ds3d_tf.serving.limits import read_token
@@ -93,7 +94,7 @@ def serve_client(
             messages.print(why_not, soft_wrap=True)
         identity = {
             "served model": remote.fingerprint(),
-            **{name: value for name in ("position", "channel") if (value := getattr(options, name)) is not None},
+            **chosen(options.position, options.channel),
             "threshold": threshold,
             "radius": radius_voxels,
             **({"refined": True, "false alarms": options.false_alarms} if refiner else {}),
