@@ -100,7 +100,9 @@ def retrieve_mask(
         raise InputError(f"{nfp}: {span} ({argument('accept')} takes them all the same)")
     grid = fft_size(setup.optics, setup.mask.size_px)
     if max(stack.slices.shape[1:]) > grid:
-        raise InputError(f"{beads}: slices are larger than the model's {grid}×{grid} pixels; crop them around the bead")
+        raise InputError(
+            f"{beads}: slices are larger than the model's {grid:.5g}×{grid:.5g} pixels; crop them around the bead"
+        )
     left_out = range(leave_out_every - 1, len(stack.slices), leave_out_every) if leave_out_every else ()
     how = RetrievalOptions(
         **asdict(options.part(FitOptions)),

@@ -54,7 +54,7 @@ class ImagingLayer(keras.layers.Layer):
     ) -> None:
         kwargs.update(dtype="float32", autocast=False)
         super().__init__(**kwargs)
-        self.optics = OpticsSection(**optics) if isinstance(optics, dict) else optics
+        self.optics = OpticsSection(**{"fourier_grid": "rounded", **optics}) if isinstance(optics, dict) else optics
         self.volume = VolumeSection(**volume) if isinstance(volume, dict) else volume
         self.normalization = NormalizationSection(**normalization) if isinstance(normalization, dict) else normalization
         self.size_px = size_px

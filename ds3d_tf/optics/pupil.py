@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
+from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fourier_period_px, light_outside_grid
 from ds3d_tf.setup.sections import OpticsSection
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ class PupilGrids:
         lateral_rad_per_um: float64 ``[N]``, phase per µm of x (by column) or y (by row), rad/µm.
         pupil_x: float64 ``[N]``, pupil coordinate by column (or, for y, by row), 1 at the edge of the objective's
             pupil, no unit.
-        fft_size: G, samples along a side of the Fourier transform that takes the pupil to the camera.
+        fft_size: G, camera pixels after which the Fourier transform from the pupil to the camera repeats; need not
+            be whole.
     """
 
     support: np.ndarray
@@ -37,7 +38,7 @@ class PupilGrids:
     focus_rad: np.ndarray
     lateral_rad_per_um: np.ndarray
     pupil_x: np.ndarray
-    fft_size: int
+    fft_size: float
 
     @property
     def pupil_radius(self) -> np.ndarray:
@@ -45,25 +46,25 @@ class PupilGrids:
         return np.hypot(self.pupil_x[:, None], self.pupil_x[None, :])
 
 
-def fft_size(optics: OpticsSection, mask_size_px: int) -> int:
-    """Return G, the Fourier grid's size in samples: the mask padded until a sample is (nearly) a camera pixel.
+def fft_size(optics: OpticsSection, mask_size_px: int) -> float:
+    """Return G, the Fourier grid's size in camera pixels: λ f / (slm_pixel camera_pixel).
 
-    Raises InputError if the mask is larger than the grid, or if a sample differs from a camera pixel by more
-    than 0.5 %; a difference of more than 0.1 % is logged once as a warning.
+    With ``optics.fourier_grid: rounded`` it is the mask padded to whole samples, each nearly a camera pixel; a
+    difference of more than 0.1 % is then logged once as a warning.
+
+    Raises InputError if the camera cannot sample the light that the mask lets through, or if a sample of the rounded
+    grid differs from a camera pixel by more than 0.5 %.
     """
+    outside = light_outside_grid(optics, mask_size_px)
+    if outside:
+        raise InputError(outside)
     wanted = optics.fft_size_px
-    size = fft_grid_px(wanted, mask_size_px)
-    if size < mask_size_px:
-        raise InputError(
-            f"mask.size_px: a mask of {mask_size_px} pixels is larger than the Fourier grid of {wanted:.1f} samples "
-            "(wavelength × focal length / (SLM pixel × camera pixel)); crop the mask or correct the optics section"
-        )
+    size = fourier_period_px(optics, mask_size_px)
     mismatch = abs(size / wanted - 1)
     if mismatch > MAX_PIXEL_MISMATCH:
         raise InputError(
-            f"optics: a Fourier grid of {size} samples makes its pixel {100 * mismatch:.2f} % different from the "
-            f"camera's (at most {100 * MAX_PIXEL_MISMATCH:g} % is accepted); for this mask size (odd) the optics ask "
-            f"for {wanted:.1f} samples: correct optics.slm_pixel_um, camera_pixel_um or focal_length_um"
+            f"optics: a Fourier grid of {size:g} samples makes its pixel {100 * mismatch:.2f} % different from the "
+            f"camera's (at most {100 * MAX_PIXEL_MISMATCH:g} % is accepted); set optics.fourier_grid=exact"
         )
     if mismatch > MISMATCH_WARNED:
         _warn_once(size, round(wanted, 2))
@@ -71,9 +72,10 @@ def fft_size(optics: OpticsSection, mask_size_px: int) -> int:
 
 
 @cache
-def _warn_once(size: int, wanted: float) -> None:
+def _warn_once(size: float, wanted: float) -> None:
     _LOG.warning(
-        "a Fourier grid of %d samples stands for %.2f: positions are %.2f %% off away from the frame's centre",
+        "a Fourier grid of %d samples stands for %.2f, as in DeepSTORM3D: positions are %.2f %% off away from the "
+        "frame's centre; with optics.fourier_grid=exact they are not",
         size,
         wanted,
         100 * abs(size / wanted - 1),

@@ -221,7 +221,8 @@ def _cached(optics: OpticsSection, volume: VolumeSection, mask_bytes: bytes, mas
     grids = exact_renderer(optics, volume, mask).grids
     z_range_um = (volume.z_min_um - Z_MARGIN_UM, volume.z_max_um + Z_MARGIN_UM)
     z_um = np.linspace(*z_range_um, math.ceil((z_range_um[1] - z_range_um[0]) / _Z_STEP_UM) + 1)
-    largest = min(MAX_WINDOW_PX, grids.fft_size - (grids.fft_size + 1) % 2)
+    whole = int(grids.fft_size)
+    largest = min(MAX_WINDOW_PX, whole - (whole + 1) % 2)
     edge = optics.numerical_aperture
     if optics.model == "scalar":
         edge = min(edge, optics.n_water)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ds3d_tf.setup.bounds import check_bounds
-from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fft_grid_px
+from ds3d_tf.setup.fft_grid import MAX_PIXEL_MISMATCH, fourier_period_px, light_outside_grid
 from ds3d_tf.setup.sections import Sections
 from ds3d_tf.setup.units import unlikely_units
 
@@ -31,22 +31,20 @@ def _optics(setup: Sections) -> list[str]:
         )
         return problems
     size = optics.fft_size_px
-    grid = fft_grid_px(size, mask.size_px)
-    if grid < mask.size_px:
-        problems.append(
-            f"mask.size_px: got {mask.size_px}, larger than the FFT grid of {size:.1f} that makes one sample one "
-            f"camera pixel (λ f / (slm_pixel camera_pixel)); crop the mask or use a smaller optics.slm_pixel_um"
-        )
+    grid = fourier_period_px(optics, mask.size_px)
+    outside = light_outside_grid(optics, mask.size_px)
+    if outside:
+        problems.append(outside)
     elif abs(grid - size) / size > MAX_PIXEL_MISMATCH:
         problems.append(
-            f"optics.slm_pixel_um: an FFT grid of {size:.2f} samples is needed but {grid} is the nearest with this "
-            f"mask, so positions would be wrong by {abs(grid - size) / size:.2%}; "
-            f"with optics.slm_pixel_um={optics.slm_pixel_um * size / grid:.4f} it fits"
+            f"optics.fourier_grid: got rounded, but an FFT grid of {size:.2f} samples is needed and {grid:g} is the "
+            f"nearest with this mask, so positions would be wrong by {abs(grid - size) / size:.2%}; set it to exact "
+            f"(or optics.slm_pixel_um={optics.slm_pixel_um * size / grid:.4f}, with which it fits)"
         )
     if max(volume.height_px, volume.width_px) > grid:
         problems.append(
             f"volume.height_px, volume.width_px: got {volume.height_px}×{volume.width_px}, larger than the FFT grid of "
-            f"{grid}×{grid} camera pixels; use smaller frames or a smaller optics.slm_pixel_um with a larger mask"
+            f"{grid:.5g}×{grid:.5g} camera pixels; use smaller frames or a smaller optics.slm_pixel_um with a larger mask"
         )
     return problems
 

@@ -126,7 +126,7 @@ def translate(parameters: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]],
 
 
 def _translated(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"optics.fourier_grid": "rounded"}
     if parameters.get("nsig_unif", True):
         changes["signal.distribution"] = "uniform"
         changes["signal.label_threshold"] = None

@@ -88,6 +88,11 @@ class OpticsSection(Section):
     polarization: Literal["x", "y", "none"] = Field(
         "none", description="detected polarization, along columns or rows; for `vectorial` only"
     )
+    fourier_grid: Literal["exact", "rounded"] = Field(
+        "exact",
+        description="from the mask to the camera: at the camera's pixels, or as in DeepSTORM3D on the grid of whole "
+        "samples nearest to them",
+    )
 
     @property
     def pixel_um(self) -> float:
@@ -324,6 +329,18 @@ class Sections(BaseModel):
     learning: LearningSection = LearningSection()
     resuming: ResumingSection = ResumingSection()
     camera: CameraSection | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_grid_of_older_files(cls, values: Any) -> Any:
+        """A setup written by this program has all sections: one without `fourier_grid` was written before it was there.
+
+        Its grid was rounded, and what was trained on it stays as it was.
+        """
+        written = isinstance(values, Mapping) and all(name in values for name in cls.model_fields if name != "camera")
+        if written and isinstance(values["optics"], Mapping) and "fourier_grid" not in values["optics"]:
+            return {**values, "optics": {**values["optics"], "fourier_grid": "rounded"}}
+        return values
 
     @model_serializer(mode="wrap")
     def _without_absent_camera(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_overrides_change_the_named_field_only() -> None:
         ("volume.z_min_um=6", "volume.z_max_um"),
         ("volume.height_px=1001", "FFT grid"),
         ("mask.size_px=328", "odd"),
-        ("mask.size_px=401", "larger than the FFT grid"),
+        ("mask.size_px=401", "larger than the Fourier grid"),
         ("optics.numerical_aperture=1.6", "n_oil"),
         ("signal.distribution=gama", "'uniform' or 'gamma'"),
         ("signal.distribution=gamma", "label_threshold"),
@@ -136,10 +136,11 @@ def test_wrong_values_are_refused_in_one_telling_line(override: str, told: str) 
 
 
 def test_pixel_mismatch_is_refused_with_the_pixel_that_fits() -> None:
+    rounded = ["mask.size_px=101", "optics.fourier_grid=rounded"]
     with pytest.raises(InputError) as caught:
-        load_setup("quickstart", ["mask.size_px=101", "optics.slm_pixel_um=60.9"])
-    fitting = str(caught.value).split("optics.slm_pixel_um=")[1].split()[0]
-    setup = load_setup("quickstart", ["mask.size_px=101", f"optics.slm_pixel_um={fitting}"])
+        load_setup("quickstart", [*rounded, "optics.slm_pixel_um=60.9"])
+    fitting = str(caught.value).split("optics.slm_pixel_um=")[1].split(",")[0]
+    setup = load_setup("quickstart", [*rounded, f"optics.slm_pixel_um={fitting}"])
     assert setup.optics.fft_size_px == pytest.approx(101, rel=1e-5)
 
 

@@ -13,6 +13,7 @@ from ds3d_tf.optics.rendering.chunks import sum_over_chunks
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 BLUR_HALF_WIDTH_PX = 4
+_ROUNDING = 1e-9
 
 
 class ExactRenderer:
@@ -28,9 +29,9 @@ class ExactRenderer:
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         chunk_emitters: emitters worked on at a time.
         dtype: "float32", or "float64" for references.
-        spacing_px: distance between the image's rows and columns, camera pixels. Below 1 the image is sampled more
-            finely than by the camera (H and W then count these samples, counts stay those of a whole camera pixel,
-            and blurs would be wrong).
+        spacing_px: distance between the image's rows, and between its columns, camera pixels. Below 1 the image is
+            sampled more finely than by the camera (H and W then count these samples, counts stay those of a whole
+            camera pixel, and blurs would be wrong).
 
     Raises InputError if the mask does not fit the optics.
     """
@@ -43,7 +44,7 @@ class ExactRenderer:
         *,
         chunk_emitters: int = 16,
         dtype: str = "float32",
-        spacing_px: float = 1.0,
+        spacing_px: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         mask = np.asarray(mask, np.float64)
         if mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
@@ -55,7 +56,8 @@ class ExactRenderer:
         self.chunk_emitters = chunk_emitters
         self.dtype = tf.as_dtype(dtype)
         self._pixel_um = optics.pixel_um
-        self._spacing_px = spacing_px
+        seen_px = [size * spacing for size, spacing in zip(self.frame_shape, spacing_px, strict=True)]
+        self._repeats = max(seen_px) > grids.fft_size * (1 + _ROUNDING)
 
         rows = np.flatnonzero(grids.support.any(axis=1))
         self._crop = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -70,8 +72,8 @@ class ExactRenderer:
         self._fixed = grids.focus_rad[inside] + self._z_middle_um * axial
         self._lateral = grids.lateral_rad_per_um[self._crop]
         orders = (np.arange(mask.shape[0]) - (mask.shape[0] - 1) // 2)[self._crop]
-        self._to_columns = self._fourier(orders, self.frame_shape[1], interleaved=False)
-        self._to_rows = self._fourier(orders, self.frame_shape[0], interleaved=True).T.copy()
+        self._to_columns = self._fourier(orders, self.frame_shape[1], spacing_px[1], interleaved=False)
+        self._to_rows = self._fourier(orders, self.frame_shape[0], spacing_px[0], interleaved=True).T.copy()
         # |pupil| is 1 on the support, so by Parseval the image on the whole Fourier grid sums to its area.
         self._photons_to_power = 1.0 / (grids.fft_size**2 * np.count_nonzero(grids.support))
 
@@ -132,12 +134,12 @@ class ExactRenderer:
     def _mask_tensor(self, mask: tf.Tensor | None) -> tf.Tensor:
         return tf.convert_to_tensor(self.mask if mask is None else mask)
 
-    def _fourier(self, orders: np.ndarray, size_px: int, interleaved: bool) -> np.ndarray:
+    def _fourier(self, orders: np.ndarray, size: int, spacing_px: float, interleaved: bool) -> np.ndarray:
         """Return the real form ``[2K, 2 size]`` of the Fourier matrix from pupil samples to camera pixels.
 
         The real and imaginary parts of the pupil lie side by side (columns), or, interleaved, turn by turn (rows).
         """
-        pixels = (np.arange(size_px) - size_px // 2) * self._spacing_px
+        pixels = (np.arange(size) - size // 2) * spacing_px
         wave = np.exp(-2j * np.pi * (np.outer(orders, pixels) % self.grids.fft_size) / self.grids.fft_size)
         real_form = np.block([[wave.real, wave.imag], [-wave.imag, wave.real]])
         if interleaved:
@@ -153,7 +155,7 @@ class ExactRenderer:
         depth = tf.cast(xyz64[:, 2] - self._z_middle_um, self.dtype)
         phase = depth[:, None, None] * self._axial + along_y[:, :, None] + along_x[:, None, :]
         power = self._power(phase, fixed, xyz64[:, 2])
-        if max(self.frame_shape) * self._spacing_px > self.grids.fft_size:
+        if self._repeats:
             power = power * self._own_period(xyz64)
         return power * tf.cast(photons, self.dtype)[:, None, None]
 
@@ -180,7 +182,7 @@ class ExactRenderer:
         for axis, size in ((1, self.frame_shape[0]), (0, self.frame_shape[1])):
             pixels = tf.range(size, dtype=tf.float64) - size // 2
             distance = tf.abs(pixels - tf.round(xyz_um[:, axis : axis + 1] / self._pixel_um))
-            inside.append(tf.cast(distance <= self.grids.fft_size // 2, self.dtype))
+            inside.append(tf.cast(distance <= self.grids.fft_size / 2, self.dtype))
         return inside[0][:, :, None] * inside[1][:, None, :]
 
     def _blurred(self, images: tf.Tensor, sigma_px: tf.Tensor) -> tf.Tensor:

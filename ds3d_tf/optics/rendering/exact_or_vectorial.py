@@ -14,7 +14,7 @@ def exact_renderer(
     mask: np.ndarray,
     *,
     dtype: str = "float32",
-    spacing_px: float = 1.0,
+    spacing_px: tuple[float, float] = (1.0, 1.0),
 ) -> ExactRenderer:
     """Return the renderer of ``optics.model``: scalar or vectorial.
 
@@ -23,7 +23,8 @@ def exact_renderer(
         volume: the setup's volume section (frame size, depth range, focus).
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         dtype: "float32", or "float64" for references.
-        spacing_px: distance between the image's rows and columns, camera pixels (see :class:`ExactRenderer`).
+        spacing_px: distance between the image's rows, and between its columns, camera pixels (see
+            :class:`ExactRenderer`).
 
     Raises InputError if the mask does not fit the optics.
     """

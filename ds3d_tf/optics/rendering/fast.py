@@ -13,6 +13,7 @@ from ds3d_tf.optics.rendering.chunks import sum_over_chunks
 from ds3d_tf.optics.rendering.exact import BLUR_HALF_WIDTH_PX
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.optics.rendering.psf_basis import PsfBasis, psf_basis
+from ds3d_tf.optics.rendering.undersampling import seen_frequency
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 ERROR_LIMIT = 1e-3
@@ -65,7 +66,7 @@ class FastRenderer:
         if max(self.frame_shape) > fft_size:
             raise InputError(
                 f"volume.height_px, volume.width_px: {self.frame_shape[0]}×{self.frame_shape[1]} is larger than the "
-                f"Fourier grid of {fft_size} pixels; use the exact renderer"
+                f"Fourier grid of {fft_size:.5g} pixels; use the exact renderer"
             )
         for share, one_blur in _ATTEMPTS:
             self._sigma_nodes = _sigma_nodes(sigma_range_px, 0.2 * error_limit, one_blur)
@@ -208,7 +209,7 @@ class FastRenderer:
             angle = tf.cast(turns - tf.round(turns), tf.float32)[:, None, :] + (quarters / 4).astype(np.float32)
             wave = tf.cos(2 * math.pi * angle)
             if len(self._sigma_nodes) == 1 and self.sigma_range_px[0] < self.sigma_range_px[1]:
-                wave *= self._blur_ratio(sigma_px, frequency)[:, None, :]
+                wave *= self._blur_ratio(sigma_px, seen_frequency(orders, self._basis.periods_px[1 - axis]))[:, None, :]
             waves.append(wave)
         return waves[0], waves[1]
 

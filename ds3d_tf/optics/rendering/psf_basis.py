@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
-from ds3d_tf.optics.rendering.undersampling import folded_orders, folds, samples_per_pixel
+from ds3d_tf.optics.rendering.undersampling import folded_orders, folds, samples_per_pixel, seen_frequency
 from ds3d_tf.setup.sections import OpticsSection, VolumeSection
 
 _TAPER_PX = 16
@@ -32,7 +32,7 @@ class PsfBasis:
             multiplied by cos(2π (a_y y + a_x x - quarter_turns / 4)); 0 where pixels are small.
         quarter_turns: int ``[R]``, see ``folded_by``, no unit.
         spectra: complex64 ``[R, 2 Ky + 1, Kx + 1]``, photons.
-        periods_px: (rows, columns), camera pixels.
+        periods_px: (rows, columns), camera pixels; need not be whole.
         pixels_per_um: camera pixels by which an image moves for 1 µm.
         whole_period: whether the period is the Fourier grid's own, so that any position may be asked for.
     """
@@ -43,7 +43,7 @@ class PsfBasis:
     folded_by: np.ndarray
     quarter_turns: np.ndarray
     spectra: np.ndarray
-    periods_px: tuple[int, int]
+    periods_px: tuple[float, float]
     pixels_per_um: float
     whole_period: bool
 
@@ -75,13 +75,17 @@ def psf_basis(
     fineness = samples_per_pixel(grids)
     if fineness > 1:
         tolerance *= _UNDERSAMPLED_SHARE
-    periods, windows = zip(
-        *(_period(size, margin_px, grids.fft_size, fineness) for size in (volume.height_px, volume.width_px)),
-        strict=True,
-    )
-    samples = (len(windows[0]), len(windows[1]))
+    sizes = (volume.height_px, volume.width_px)
+    periods = [_period(size, margin_px, grids.fft_size) for size in sizes]
+    # Camera pixels repeat together with the image only if its period is whole: else every order stays by itself.
+    whole = all(period % 2 == 1 for period in periods)
+    samples = [fineness * int(period) if whole else math.ceil(fineness * period) | 1 for period in periods]
+    windows = [
+        _window(size - margin_px, period, count) if period < grids.fft_size else np.ones(count)
+        for size, period, count in zip(sizes, periods, samples, strict=True)
+    ]
     stack = volume.model_copy(update={"height_px": samples[0], "width_px": samples[1]})
-    renderer = exact_renderer(optics, stack, mask, spacing_px=periods[0] / samples[0])
+    renderer = exact_renderer(optics, stack, mask, spacing_px=(periods[0] / samples[0], periods[1] / samples[1]))
 
     axial = grids.axial_rad_per_um[grids.support]
     # Heights change phases between two pupil points by at most this; polynomials in z need that degree and a few.
@@ -93,7 +97,7 @@ def psf_basis(
         planes = renderer.psf(np.stack([0 * z, 0 * z, z], axis=1), np.ones(len(z))).numpy()
         planes = planes.astype(np.float64) * windows[0][:, None] * windows[1]
         shifted = np.roll(planes, (-(samples[0] // 2), -(samples[1] // 2)), axis=(1, 2))
-        drawn.append(_spectra(shifted, periods, fineness))
+        drawn.append(_spectra(shifted, periods, fineness if whole else 1))
     spectra = [np.concatenate(parts) for parts in zip(*drawn, strict=True)]
     spectra, sharp = _cropped(spectra, periods, sharpest_sigma_px, tolerance)
 
@@ -103,7 +107,7 @@ def psf_basis(
     vectors = [directions[0]]
     basis = [np.tensordot(vectors[0] / norms[:, None], spectra[0], axes=(0, 0))]
     folded_by, quarters = [(0, 0)] * len(basis[0]), [0] * len(basis[0])
-    for number, (fold, own) in enumerate(zip(folds(fineness), directions[1:], strict=True)):
+    for number, (fold, own) in enumerate(zip(folds(fineness if whole else 1), directions[1:], strict=True)):
         pair = spectra[1 + 2 * number : 3 + 2 * number]
         there, back = (np.tensordot(own / norms[:, None], part, axes=(0, 0)) for part in pair)
         # exp(-iθ) there + exp(iθ) back, with cos θ and, a quarter turn later, sin θ as factors
@@ -133,22 +137,23 @@ def psf_basis(
     )
 
 
-def _period(size_px: int, margin_px: float, fft_size: int, fineness: int) -> tuple[int, np.ndarray]:
-    """Return the period of an axis and the window, by sample, that makes an image fade before it ends.
+def _period(size_px: int, margin_px: float, fft_size: float) -> float:
+    """Return the period of an axis: long enough for the image to fade before it ends, or the Fourier grid's own.
 
     Pixels are at most ``size - margin`` from an emitter; if the Fourier grid is no longer than twice that, its own
     period, with what it wraps round, is the model.
     """
-    reach = math.ceil(size_px - margin_px)
-    period = 2 * (reach + _TAPER_PX) + 1
-    if period >= fft_size:
-        return fft_size, np.ones(fineness * fft_size)
-    samples = fineness * period
-    beyond = np.abs(np.arange(samples) - samples // 2) / fineness - reach
-    return period, np.cos(np.pi / 2 * np.clip(beyond / (_TAPER_PX + 1), 0, 1)) ** 2
+    return min(2 * (math.ceil(size_px - margin_px) + _TAPER_PX) + 1, fft_size)
 
 
-def _spectra(images: np.ndarray, periods: tuple[int, int], fineness: int) -> list[np.ndarray]:
+def _window(reach_px: float, period_px: float, samples: int) -> np.ndarray:
+    """Return the window, by sample, that makes an image fade before its period ends."""
+    reach = math.ceil(reach_px)
+    beyond = np.abs(np.arange(samples) - samples // 2) * (period_px / samples) - reach
+    return np.cos(np.pi / 2 * np.clip(beyond / (_TAPER_PX + 1), 0, 1)) ** 2
+
+
+def _spectra(images: np.ndarray, periods: list[float], fineness: int) -> list[np.ndarray]:
     """Return the spectra that a camera sees of images ``[Z, n Py, n Px]``, each ``[Z, Py, Px // 2 + 1]``.
 
     The image's own orders, and for each of :func:`folds` those folded back from there and from the other side.
@@ -160,7 +165,7 @@ def _spectra(images: np.ndarray, periods: tuple[int, int], fineness: int) -> lis
     wanted = [(0, 0)]
     for fold in folds(fineness):
         wanted += [fold, (-fold[0], -fold[1])]
-    return [folded_orders(whole, periods, fold) for fold in wanted]
+    return [folded_orders(whole, (int(periods[0]), int(periods[1])), fold) for fold in wanted]
 
 
 def _main_directions(groups: list[list[np.ndarray]], norms: np.ndarray, tolerance: float) -> list[np.ndarray]:
@@ -192,13 +197,14 @@ def _chebyshev(count: int, low: float, high: float) -> np.ndarray:
 
 
 def _cropped(
-    spectra: list[np.ndarray], periods: tuple[int, ...], sigma_px: float, tolerance: float
+    spectra: list[np.ndarray], periods: list[float], sigma_px: float, tolerance: float
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return the orders that matter, and their magnitude in an image blurred by sigma (as real numbers).
 
     Each ``[Z, 2 Ky + 1, Kx + 1]`` and ``[Z, 2 Ky + 1, 2 (Kx + 1)]``.
     """
-    ky = np.fft.fftfreq(periods[0], 1 / periods[0]).astype(int)
+    rows = spectra[0].shape[1]
+    ky = np.rint(np.fft.fftfreq(rows, 1 / rows)).astype(int)
     kx = np.arange(spectra[0].shape[2])
     down, across = _transfer(ky, periods[0], sigma_px)[:, None], _transfer(kx, periods[1], sigma_px)
     sharp = [part * down * across * np.where(kx > 0, math.sqrt(2), 1) for part in spectra]
@@ -209,10 +215,10 @@ def _cropped(
     for k, marginal in ((ky, energy.sum(axis=2)), (kx, energy.sum(axis=1))):
         lost = [marginal[:, np.abs(k) > most].sum(axis=1).max() for most in range(np.abs(k).max() + 1)]
         orders.append(int(np.argmax(np.array(lost) <= tolerance**2 / 2)))
-    rows = np.r_[0 : orders[0] + 1, -1 : -orders[0] - 1 : -1]
-    spectra, sharp = ([part[:, rows, : orders[1] + 1] for part in value] for value in (spectra, sharp))
+    kept = np.r_[0 : orders[0] + 1, -1 : -orders[0] - 1 : -1]
+    spectra, sharp = ([part[:, kept, : orders[1] + 1] for part in value] for value in (spectra, sharp))
     return spectra, [np.concatenate([part.real, part.imag], axis=2) for part in sharp]
 
 
-def _transfer(k: np.ndarray, period_px: int, sigma_px: float) -> np.ndarray:
-    return np.exp(-2 * (np.pi * sigma_px * k / period_px) ** 2)
+def _transfer(k: np.ndarray, period_px: float, sigma_px: float) -> np.ndarray:
+    return np.exp(-2 * (np.pi * sigma_px * seen_frequency(k, period_px)) ** 2)

@@ -34,6 +34,20 @@ def samples_per_pixel(grids: PupilGrids) -> int:
     return 1 if needed < 1 else math.ceil(needed + _SPARE_SAMPLES)
 
 
+def seen_frequency(orders: np.ndarray, period_px: float) -> np.ndarray:
+    """Return the frequency, at most half a cycle a pixel, that a camera takes each order of an image for.
+
+    Args:
+        orders: int ``[K]``, whole cycles in a period, no unit.
+        period_px: camera pixels after which the image repeats.
+
+    Returns:
+        float64 ``[K]``, cycles a camera pixel.
+    """
+    frequency = orders / period_px
+    return frequency - np.rint(frequency)
+
+
 def folds(fineness: int) -> list[tuple[int, int]]:
     """Return the (rows, columns) a ≠ (0, 0) by which orders of an image of so many samples a pixel are folded back.
 

@@ -103,7 +103,8 @@ class VectorialRenderer(ExactRenderer):
         mask: float ``[N, N]``, phase mask, rad (rows along y, columns along x).
         chunk_emitters: emitters worked on at a time.
         dtype: "float32", or "float64" for references.
-        spacing_px: distance between the image's rows and columns, camera pixels (see :class:`ExactRenderer`).
+        spacing_px: distance between the image's rows, and between its columns, camera pixels (see
+            :class:`ExactRenderer`).
 
     Raises InputError if the mask does not fit the optics.
     """
@@ -116,7 +117,7 @@ class VectorialRenderer(ExactRenderer):
         *,
         chunk_emitters: int = 4,
         dtype: str = "float32",
-        spacing_px: float = 1.0,
+        spacing_px: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         super().__init__(optics, volume, mask, chunk_emitters=chunk_emitters, dtype=dtype, spacing_px=spacing_px)
         inside = (slice(None), self._crop, self._crop)

@@ -60,7 +60,7 @@ def test_finer_samples_hold_the_camera_s(model):
             setup.volume.model_copy(update={"height_px": 20 * samples, "width_px": 22 * samples}),
             load_mask(setup),
             dtype="float64",
-            spacing_px=1 / samples,
+            spacing_px=(1 / samples, 1 / samples),
         ).psf(place, np.ones(1))[0]
         for samples in (1, 3)
     )
