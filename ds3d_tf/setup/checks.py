@@ -44,7 +44,8 @@ def _optics(setup: Sections) -> list[str]:
     if max(volume.height_px, volume.width_px) > grid:
         problems.append(
             f"volume.height_px, volume.width_px: got {volume.height_px}×{volume.width_px}, larger than the FFT grid of "
-            f"{grid:.5g}×{grid:.5g} camera pixels; use smaller frames or a smaller optics.slm_pixel_um with a larger mask"
+            f"{grid:.5g}×{grid:.5g} camera pixels; use smaller frames or a smaller optics.slm_pixel_um with a larger "
+            "mask"
         )
     return problems
 

@@ -153,5 +153,5 @@ def test_files_written_before_the_choice_keep_their_grid():
     text = re.sub(r",\s+fourier_grid: exact", "", written.to_yaml())
     assert "fourier_grid" not in text and written.optics.fourier_grid == "exact"
     assert Setup.from_yaml(text).optics.fourier_grid == "rounded"
-    assert Setup.from_yaml("optics: {slm_pixel_um: 61.3}").optics.fourier_grid == "exact"
+    assert Setup.from_yaml("optics: {slm_pixel_um: 30.1}").optics.fourier_grid == "exact"
     assert Setup.from_yaml(written.to_yaml()) == written
