@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 
 _FIJI = "save it as a TIFF stack with Fiji (File > Import > Bio-Formats, then File > Save As > Tiff)"
 _CONVERT = {
-    ".nd2": f"a Nikon file; {_FIJI}",
-    ".czi": f"a Zeiss file; {_FIJI}",
-    ".lif": f"a Leica file; {_FIJI}",
-    ".sif": "an Andor file; export it as TIFF in Solis (File > Export As), or with Fiji",
     ".oif": f"an Olympus file; {_FIJI}",
     ".oib": f"an Olympus file; {_FIJI}",
     ".vsi": f"an Olympus file; {_FIJI}",
@@ -52,6 +48,22 @@ def open_other_kind(path: Path, choice: Choice) -> FrameReader | None:
         from ds3d_tf.localization.frames.dax import DaxFrames
 
         return DaxFrames(path, choice)
+    if ending == ".nd2":
+        from ds3d_tf.localization.frames.nikon import NikonFrames
+
+        return NikonFrames(path, choice)
+    if ending == ".czi":
+        from ds3d_tf.localization.frames.zeiss import ZeissFrames
+
+        return ZeissFrames(path, choice)
+    if ending == ".lif":
+        from ds3d_tf.localization.frames.leica import LeicaFrames
+
+        return LeicaFrames(path, choice)
+    if ending == ".sif":
+        from ds3d_tf.localization.frames.andor import AndorFrames
+
+        return AndorFrames(path, choice)
     if ending in _CONVERT:
         raise UnreadableKind(f"{path}: {_CONVERT[ending]}")
     return None

@@ -350,10 +350,10 @@ def test_less_planes_in_the_header_than_in_the_file(tmp_path, stack):
         open_frames(tmp_path / "a.ome.tif")
 
 
-@pytest.mark.parametrize("ending", ["nd2", "czi", "lif", "sif", "raw", "dcimg", "avi"])
+@pytest.mark.parametrize("ending", ["vsi", "oib", "raw", "dcimg", "avi"])
 def test_what_is_not_read_is_told_what_to_become(tmp_path, ending):
     (tmp_path / f"a.{ending}").write_bytes(b"something")
-    with pytest.raises(InputError, match=rf"a\.{ending}: .*(TIFF|pip install)") as caught:
+    with pytest.raises(InputError, match=rf"a\.{ending}: .*TIFF") as caught:
         open_frames(tmp_path / f"a.{ending}")
     assert "\n" not in str(caught.value)
 
