@@ -110,7 +110,7 @@ def tune(
         return
     show(tuned)
     if tuned.best is None:
-        reason = f": {tuned.rows[0]['reason']}" if tuned.rows else ""
+        reason = f": {tuned.rows[0]['reason']}" if tuned.rows and tuned.rows[0]["reason"] else ""
         raise InputError(f"none of {len(tuned.rows)} trials gave a result{reason}")
 
 

@@ -66,9 +66,15 @@ def tune(
         trials = DEFAULT_TRIALS
     described = {one.field: one.described() for one in dimensions}
     length = options.epochs or setup.learning.epochs
+    if options.frames is not None and "training_set.training_count" in described:
+        raise InputError(
+            f"{argument('frames')}: the search space has training_set.training_count; leave one of them out"
+        )
+    written = setup.model_dump(mode="json")
     plan = SearchPlan(
-        described, options.method, options.objective, trials, length, options.seed, setup.model_dump(mode="json")
+        described, options.method, options.objective, trials, length, options.seed, written, options.frames
     )
+    plan.trial_setup(setup)
     if role == "worker":
         if overwrite:
             raise InputError(f"{argument('overwrite')} is for the chief, not for its workers")

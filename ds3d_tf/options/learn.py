@@ -101,6 +101,16 @@ class TuneOptions(Options):
     epochs: Annotated[
         int | None, Option("--epochs", "Epochs per trial; the setup's if omitted.", _SEARCH, least=1, most=MANY)
     ] = None
+    frames: Annotated[
+        int | None,
+        Option(
+            "--frames-per-epoch",
+            "Training frames per epoch of a trial; the setup's, which best.yaml keeps, if omitted.",
+            _SEARCH,
+            least=1,
+            most=MANY,
+        ),
+    ] = None
     seed: Seed = 0
     workers: Annotated[
         int,

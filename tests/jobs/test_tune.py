@@ -140,6 +140,21 @@ def test_a_worker_that_comes_when_all_trials_are_done_ends(space, tmp_path, monk
     assert "is over" in capsys.readouterr().err
 
 
+def test_the_best_setup_has_the_setup_s_frames_not_the_search_s(space, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(base, *arguments, **options):
+        seen.append(base.training_set.training_count)
+        return toy(base, *arguments, **options)
+
+    monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", watched)
+    tuned = tune(load_setup("quickstart"), space, tmp_path / "out", trials=2, frames=64)
+    assert seen == [64, 64]
+    assert load_setup(tuned.folder / "best.yaml").training_set == load_setup("quickstart").training_set
+    with pytest.raises(InputError, match="fewer than one batch"):
+        tune(load_setup("quickstart"), space, tmp_path / "few", trials=2, frames=2)
+
+
 def test_a_search_without_a_result(space, tmp_path, monkeypatch):
     from ds3d_tf.training.search.search import TrialFailed
 

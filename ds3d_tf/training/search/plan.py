@@ -61,6 +61,7 @@ class SearchPlan:
     epochs: int
     seed: int
     setup: dict[str, Any]
+    frames: int | None = None
 
     def write(self, folder: Path) -> None:
         """Write the plan; raises InputError if it cannot be written."""
@@ -76,6 +77,13 @@ class SearchPlan:
             raise InputError(
                 f"{folder / SEARCH_FILE}: missing or damaged; search again with {argument('overwrite')}"
             ) from error
+
+    def trial_setup(self, base: Setup) -> Setup:
+        """Return what trials start from: the base with the search's own epochs and training frames."""
+        changes: dict[str, Any] = {"learning.epochs": self.epochs}
+        if self.frames is not None:
+            changes["training_set.training_count"] = self.frames
+        return base.replace(changes)
 
     def dimensions(self, base: Setup) -> tuple[Dimension, ...]:
         """Return the dimensions of the search space."""

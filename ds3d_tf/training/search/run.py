@@ -84,7 +84,7 @@ def make_search(
     from ds3d_tf.training.search.search import Search
     from ds3d_tf.training.search.trial import train_trial
 
-    base = search_setup(out).replace({"learning.epochs": plan.epochs})
+    base = plan.trial_setup(search_setup(out))
     space = plan.dimensions(base)
     oracle = build_oracle(plan.method, space, plan.objective, plan.trials, plan.epochs, plan.seed)
     again = plan.method == "hyperband"
