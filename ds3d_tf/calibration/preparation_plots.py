@@ -28,6 +28,7 @@ def draw_minimum(path: Path, minimum: np.ndarray, means: np.ndarray) -> None:
     left.set(xlabel="column (pixel)", ylabel="row (pixel)")
     right.plot(np.arange(1, len(means) + 1), means, linewidth=0.8)
     right.set(xlabel="frame", ylabel="mean counts", title="mean of each raw frame")
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=110)
 
@@ -43,14 +44,18 @@ def draw_prepared(path: Path, raw: list[np.ndarray], minimum: np.ndarray, names:
     """
     height, width = minimum.shape
     figure = _figure((4.2 * len(raw) + 1, 1.0 + 2 * min(9.0, 4.2 * height / width)))
-    panels = figure.subplots(2, len(raw), squeeze=False)
+    panels = figure.subplots(2, len(raw), squeeze=False, sharex=True, sharey=True)
     rows = (("raw", raw), ("prepared", [np.maximum(frame - minimum, 0) for frame in raw]))
     for row, (title, frames) in zip(panels, rows, strict=True):
         low, high = np.percentile(np.stack(frames), [1, 99.8])
         for panel, frame, name in zip(row, frames, names, strict=True):
             shown = panel.imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
-            panel.set(xticks=[], yticks=[], title=f"{name}, {title}")
+            panel.set_title(f"{name}, {title}")
+            panel.label_outer()
+        row[0].set_ylabel("row (pixel)")
         figure.colorbar(shown, ax=list(row), label="counts", shrink=0.8, pad=0.01)
+    for panel in panels[-1]:
+        panel.set_xlabel("column (pixel)")
     figure.savefig(path, format="png", dpi=110)
 
 

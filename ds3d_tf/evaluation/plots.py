@@ -171,6 +171,7 @@ def _draw_groups(
     draw(errors, "rmse_axial_nm", "axial", _AXIAL)
     shares.set(ylim=(0, 1.03), ylabel="share", title=f"all together: Jaccard index {whole['jaccard']:.3f}")
     errors.set(ylabel="root mean square error (nm)", title=_error_title(whole))
+    errors.margins(y=0.1)
     errors.set_ylim(bottom=0)
     for axes in (shares, errors):
         axes.set_xticks(places, labels)

@@ -84,7 +84,7 @@ def crlb(
         f"read noise {conditions.read_noise:.3g} counts"
     )
     assert images is not None
-    draw_curves(out, z_um, bounds, images, title)
+    draw_curves(out, z_um, bounds, images, title, setup.optics.pixel_um)
     write_curve(table, z_um, bounds[setup.mask.source])
     rms_nm = {name: (root_mean_square(b.lateral_nm), root_mean_square(b.z_nm)) for name, b in bounds.items()}
     return MaskBounds(out, table, rms_nm)

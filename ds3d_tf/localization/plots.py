@@ -12,6 +12,8 @@ from ds3d_tf.localization.regenerate import RegeneratedFrame
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.coordinates import table_origin_um
 
+_FLAT = 0.3
+
 
 def plot_overlay(path: str | Path, frame: np.ndarray, xyz_um: np.ndarray, setup: Setup, title: str) -> None:
     """Draw the localizations of a frame as rings on it, coloured by depth.
@@ -68,10 +70,13 @@ def plot_scatter(
     height, width = (size * setup.optics.pixel_um for size in frame_shape)
     axes.set(xlabel="x (µm)", ylabel="y (µm)", zlabel="z (µm)", title=title)
     axes.set(xlim=(0, width), ylim=(height, 0), zlim=(0, high))
+    if high < _FLAT * max(width, height):
+        axes.set_zticks([0, high])  # no room for more in so flat a box
+    axes.xaxis.labelpad = axes.yaxis.labelpad = 9
     axes.view_init(elev=28, azim=-60)
     # A µm is as long on every axis.
     axes.set_box_aspect((width, height, high), zoom=1.05)
-    figure.colorbar(colours, ax=axes, label="z (µm); the larger a point, the surer", fraction=0.03, pad=0.08)
+    figure.colorbar(colours, ax=axes, label="z (µm); the larger a point, the surer", fraction=0.03, pad=0.12)
     save_figure(figure, path)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.plotting import scale_bar
 from ds3d_tf.setup import Setup
 from ds3d_tf.setup.camera_files import load_camera
 
@@ -127,6 +128,7 @@ def draw_curves(
     bounds: Mapping[str, LocalizationBound],
     images: np.ndarray,
     title: str,
+    pixel_um: float,
 ) -> None:
     """Draw the bounds of one or several masks over z, above the first mask's images at some z positions.
 
@@ -136,6 +138,7 @@ def draw_curves(
         bounds: a name → its bound at these z positions.
         images: float ``[K, H, W]``, the first mask's emitter at K z positions spread evenly over ``z_um``, counts.
         title: what is shown.
+        pixel_um: camera pixel in the sample, µm.
 
     Raises InputError if the file cannot be written.
     """
@@ -148,7 +151,7 @@ def draw_curves(
     for panel, axis in zip(panels, ("x", "y", "z"), strict=True):
         for name, bound in bounds.items():
             panel.plot(z_um, getattr(bound, f"{axis}_nm"), label=name)
-        panel.set(xlabel="z (µm)", title=f"bound on {axis}")
+        panel.set(xlabel="z above the coverslip (µm)", title=f"bound on {axis}")
         panel.set_ylim(0, 1.08 * max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values()))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("standard deviation (nm)")
@@ -158,6 +161,7 @@ def draw_curves(
         panel.imshow(image, cmap="inferno", vmin=0)
         panel.set_title(f"{z:.2f} µm", fontsize=8)
         panel.set_axis_off()
+        scale_bar(panel, image.shape[1] * pixel_um, image.shape[0] * pixel_um, 1 / pixel_um)
     lower.supxlabel("images of an emitter at these z positions, each scaled to its own peak", fontsize=8)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=140)

@@ -114,8 +114,11 @@ def show_mask(panel: Any, mask_rad: np.ndarray, optics: OpticsSection) -> Any:
         mask_rad: float ``[N, N]`` (rows along y, columns along x), rad.
         optics: the setup's optics section.
     """
-    shown = panel.imshow(np.angle(np.exp(1j * mask_rad)), cmap="twilight", vmin=-np.pi, vmax=np.pi)
     centre, half = (len(mask_rad) - 1) / 2, min(0.53 * optics.pupil_diameter_px, len(mask_rad) / 2)
+    away = np.arange(len(mask_rad)) - centre
+    inside = np.hypot(away[:, None], away) < optics.pupil_diameter_px / 2
+    wrapped = np.where(inside, np.angle(np.exp(1j * mask_rad)), np.nan)
+    shown = panel.imshow(wrapped, cmap="twilight", vmin=-np.pi, vmax=np.pi, interpolation="nearest")
     panel.set(xlim=(centre - half, centre + half), ylim=(centre + half, centre - half))
     panel.set_axis_off()
     return shown
@@ -154,8 +157,9 @@ def draw_design(
     upper, lower = figure.subfigures(2, 1, height_ratios=[2.4, 1]).flat  # type: ignore[union-attr]
     phase, *panels = upper.subplots(1, 4)
     shown = show_mask(phase, mask_rad, optics)
-    phase.set_title("mask (rad)", fontsize=9)
-    upper.colorbar(shown, ax=phase, fraction=0.046)
+    phase.set_title("phase mask (rad, wrapped)", fontsize=9)
+    bar = upper.colorbar(shown, ax=phase, fraction=0.046)
+    bar.set_ticks([-np.pi, 0, np.pi], labels=["-π", "0", "π"])
     for panel, axis in zip(panels, "xyz", strict=True):
         for name, bound in bounds.items():
             panel.plot(z_um, getattr(bound, f"{axis}_nm"), label=name)
@@ -163,7 +167,11 @@ def draw_design(
         top = 3 * min(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
         most = max(getattr(bound, f"{axis}_nm").max() for bound in bounds.values())
         means = ", ".join(f"{getattr(bound, f'{axis}_nm').mean():.1f}" for bound in bounds.values())
-        panel.set(xlabel="z (µm)", title=f"bound on {axis} (nm): mean {means}", ylim=(0, 1.05 * min(top, most)))
+        panel.set(
+            xlabel="z above the coverslip (µm)",
+            title=f"bound on {axis} (nm): mean {means}",
+            ylim=(0, 1.05 * min(top, most)),
+        )
         panel.title.set_fontsize(9)
         panel.grid(alpha=0.3)
     upper.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(bounds), frameon=False)

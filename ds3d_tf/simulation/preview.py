@@ -16,6 +16,12 @@ MOST_FRAMES = 6
 _COLUMNS = 3
 
 
+def _middle(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a frame's middle of the simulated frames' size, so that both are seen on one scale."""
+    top, left = (max(there - wanted, 0) // 2 for there, wanted in zip(frame.shape, (height, width), strict=True))
+    return frame[top : top + height, left : left + width]
+
+
 def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames, real: Sequence[np.ndarray] = ()) -> None:
     """Write a PNG of the first frames: labelled emitters as circles coloured by depth, others as grey crosses.
 
@@ -25,11 +31,12 @@ def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames, rea
         simulated: the frames and their emitters.
         real: frames to show above them, float ``[H, W]`` (row, column) each, counts; all have one scale of counts.
     """
-    real = list(real)[:_COLUMNS]
+    height, width = simulated.frames.shape[1:]
+    whole = list(real)[:_COLUMNS]
+    real = [_middle(frame, height, width) for frame in whole]
     count = min(len(simulated.frames), MOST_FRAMES)
     columns = min(max(count, len(real)), _COLUMNS)
     rows = -(-count // columns) + bool(real)
-    height, width = simulated.frames.shape[1:]
     figure = new_figure((3.6 * columns + 2.0, 3.6 * rows * height / width + 1.0))
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat:
@@ -37,10 +44,10 @@ def save_preview(path: str | Path, setup: Setup, simulated: SimulatedFrames, rea
     everything = [simulated.frames[place] for place in range(count)]
     low, high = np.percentile(np.concatenate([np.ravel(frame) for frame in [*real, *everything]]), [0.5, 99.8])
     grey = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-6), "interpolation": "nearest"}
-    for panel, frame in zip(panels.flat, real, strict=False):
+    for panel, frame, uncut in zip(panels.flat, real, whole, strict=False):
         extent = frame_extent_um(frame.shape, setup.optics.pixel_um)
         shown = panel.imshow(frame, extent=extent, **grey)
-        panel.set_title("real", fontsize=8)
+        panel.set_title("real" + (", the middle" if frame.shape != uncut.shape else ""), fontsize=8)
         scale_bar(panel, extent[1], extent[2])
     depth = depth_colours(setup.volume.z_min_um, setup.volume.z_max_um)
     origin_um = table_origin_um((height, width), setup)

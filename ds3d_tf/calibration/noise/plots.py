@@ -48,17 +48,25 @@ def draw_where(
     low, high = np.percentile(np.stack([tiles[index].pixels for index in shown]), [1, 99.7])
     for place, (panel, index) in enumerate(zip(upper_panels, shown, strict=True)):
         tile = tiles[index]
-        grey = panel.imshow(tile.pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
+        # Ticks count the recording's own rows and columns.
+        (rows, columns), corner = tile.pixels.shape, (tile.row - 0.5, tile.column - 0.5)
+        extent = (corner[1], corner[1] + columns, corner[0] + rows, corner[0])
+        grey = panel.imshow(
+            tile.pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest", extent=extent
+        )
         used = np.where(used_pixels(tile), 1.0, np.nan)
-        panel.imshow(used, cmap="winter", vmin=0, vmax=2, alpha=0.25)
+        panel.imshow(used, cmap="winter", vmin=0, vmax=2, alpha=0.25, extent=extent)
         if signal:
             emitters = signal.found[place]
             bright = emitters.alone & (emitters.photons > signal.faintest) & inside(emitters, search)
             for chosen, colour in ((bright, "orange"), (~bright, "0.7")):
                 rows, columns = emitters.places[chosen].T
-                panel.scatter(columns, rows, s=90, facecolors="none", edgecolors=colour, linewidths=1.4)
-        panel.set(xticks=[], yticks=[])
-        panel.set_title(f"frame {tile.frame + 1}, row {tile.row}, column {tile.column}", fontsize=9)
+                panel.scatter(
+                    columns + tile.column, rows + tile.row, s=90, facecolors="none", edgecolors=colour, linewidths=1.4
+                )
+        panel.set_title(f"frame {tile.frame + 1}", fontsize=9)
+        panel.set_xlabel("column (pixel)")
+    upper_panels[0].set_ylabel("row (pixel)")
     upper.colorbar(grey, ax=upper_panels.tolist(), label="counts (all alike)", shrink=0.8)
     upper.suptitle(
         "blue: pixels used for the noise"
@@ -131,7 +139,12 @@ def _draw_photons(panel: Any, signal: SignalEstimate) -> None:
         chosen = f"uniform, {low:.0f} to {high:.0f}"
     panel.plot(x, density, color="C3", label=chosen)
     panel.axvline(signal.faintest, color="0.3", linestyle=":", label=f"faintest found, {signal.faintest:.0f}")
-    panel.set(xlabel="photons (counts)", ylabel="density", yticks=[], title=f"signal: mean {law.mean:.0f} counts")
+    panel.set(
+        xlabel="photons of an emitter, in counts",
+        ylabel="density",
+        yticks=[],
+        title=f"signal: mean {law.mean:.0f} counts",
+    )
     panel.legend(frameon=False, fontsize=8)
 
 
@@ -152,9 +165,10 @@ def draw_comparison(path: Path, real: Sequence[np.ndarray], simulated: Sequence[
     low, high = np.percentile(everything, [1, 99.9])
     for panel, frame, title in zip(panels, (real[0], simulated[0]), (f"real: {name}", "simulated"), strict=False):
         shown = panel.imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="nearest")
-        panel.set(xticks=[], yticks=[], title=title)
+        panel.set(xlabel="column (pixel)", title=title)
+    panels[0].set_ylabel("row (pixel)")
     figure.colorbar(shown, ax=panels[:2].tolist(), label="counts", shrink=0.85)
-    edges = np.linspace(min(0.0, float(low)), 1.6 * float(high), 120)
+    edges = _edges(min(0.0, float(low)), 1.6 * float(high))
     for frames, colour, title in ((real, "k", "real"), (simulated, "C1", "simulated")):
         panels[2].hist(
             np.stack(frames).ravel(), edges, histtype="step", density=True, color=colour, label=title, log=True
@@ -166,6 +180,15 @@ def draw_comparison(path: Path, real: Sequence[np.ndarray], simulated: Sequence[
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=100)
+
+
+def _edges(low: float, high: float) -> np.ndarray:
+    """Return the edges of about 120 bins; where counts are whole numbers apart, each bin holds as many of them."""
+    width = (high - low) / 120
+    if width > 0.25:
+        width = max(1.0, round(width))
+    start = np.floor(low) - 0.5
+    return np.arange(start, high + width, width)
 
 
 def _spread(count: int, wanted: int) -> list[int]:

@@ -11,6 +11,7 @@ from ds3d_tf.calibration.retrieval.options import RetrievalOptions, RetrievedMas
 from ds3d_tf.calibration.retrieval.stack_files import BeadStack
 from ds3d_tf.calibration.retrieval.verdict import GOOD_CORRELATION, LOWEST_CORRELATION, Verdict
 from ds3d_tf.common.plotting import scale_bar
+from ds3d_tf.optics.design_files import show_mask
 from ds3d_tf.setup import Setup
 
 SHOWN_SLICES = 6
@@ -108,16 +109,14 @@ def draw_retrieval(path: Path, stack: BeadStack, setup: Setup, result: Retrieved
         f"slices{left_out}; blur {result.blur_sigma_px:.2f} px, focus offset {1000 * result.focus_offset_um:+.0f} nm"
     )
     left, right = figure.subfigures(1, 2, width_ratios=[1, 3]).flat  # type: ignore[union-attr]
-    _draw_mask(left, stack, result)
+    _draw_mask(left, stack, setup, result)
     _draw_slices(right, stack, result, setup.optics.pixel_um)
     figure.savefig(path, format="png", dpi=130)
 
 
-def _draw_mask(figure: Any, stack: BeadStack, result: RetrievedMask) -> None:
+def _draw_mask(figure: Any, stack: BeadStack, setup: Setup, result: RetrievedMask) -> None:
     upper, middle, lower = figure.subplots(3, 1, height_ratios=[1.9, 1, 1])
-    wrapped = np.angle(np.exp(1j * result.mask_rad))
-    shown = upper.imshow(np.where(result.mask_rad == 0, np.nan, wrapped), cmap="twilight", vmin=-np.pi, vmax=np.pi)
-    upper.set_axis_off()
+    shown = show_mask(upper, result.mask_rad, setup.optics)
     bar = figure.colorbar(shown, ax=upper, ticks=[-np.pi, 0, np.pi], shrink=0.8)
     bar.ax.set_yticklabels(["-π", "0", "π"])
     upper.set_title("phase mask (rad, wrapped)", fontsize=9)
@@ -128,10 +127,11 @@ def _draw_mask(figure: Any, stack: BeadStack, result: RetrievedMask) -> None:
     middle.axhline(LOWEST_CORRELATION, color="C1", linestyle=":", linewidth=1, label=f"failed: {LOWEST_CORRELATION}")
     lowest = min(float(result.correlation.min()) - 0.02, LOWEST_CORRELATION - 0.06)
     middle.set(xlabel="focus position (µm)", ylabel="correlation", ylim=(lowest, 1.0))
-    middle.legend(frameon=False, fontsize=8)
+    # Above the panel, where it hides no slice.
+    middle.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
     lower.plot(stack.nfp_um, result.signal / result.signal.max(), "C0", label="signal")
     lower.plot(stack.nfp_um, result.background / result.background.max(), "C1", label="background")
-    lower.set(xlabel="focus position (µm)", ylabel="relative", ylim=(0, 1.1))
+    lower.set(xlabel="focus position (µm)", ylabel="share of the largest", ylim=(0, 1.1))
     lower.legend(frameon=False, fontsize=8)
     for panel in (middle, lower):
         panel.grid(alpha=0.3)
