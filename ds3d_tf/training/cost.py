@@ -11,9 +11,11 @@ import numpy as np
 from ds3d_tf.setup import Setup
 from ds3d_tf.training.examples import Examples
 
-TIMED_STEPS = 3
+TIMED_STEPS = 12
+# Frames that were made while the network was compiled wait for these steps.
+_STEPS_BEFORE = 4
 LONG_SECONDS = 86_400.0
-_ENOUGH_SECONDS = 20.0
+_ENOUGH_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def estimate_cost(model: Any, data: Examples, setup: Setup) -> TrainingCost:
         optimizer.build(model.trainable_variables)
     variables = [*model.variables, *optimizer.variables]
     before = [variable.numpy() for variable in variables]
-    batches = iter(data.training)
+    batches = iter(data.training.repeat())
     step_s = _seconds(lambda: model.train_on_batch(*next(batches)))
     checked = iter(data.validation.take(1).repeat())
     validation_step_s = _seconds(lambda: model.test_on_batch(*next(checked)))
@@ -104,14 +106,18 @@ def duration(seconds: float) -> str:
 
 
 def _seconds(step: Any) -> float:
-    """Return the median seconds of a step, of which the first, that compiles, does not count."""
+    """Return the mean seconds of a step, as long as there is time without the first ones, whose frames lay ready.
+
+    The very first step, in which the network is compiled, never counts. The mean, for frames come in groups: most steps
+    find one ready, some wait for the next group.
+    """
     step()
     times: list[float] = []
-    while len(times) < TIMED_STEPS and sum(times) < _ENOUGH_SECONDS:
+    while len(times) < _STEPS_BEFORE + TIMED_STEPS and sum(times) < _ENOUGH_SECONDS:
         begin = time.perf_counter()
         step()
         times.append(time.perf_counter() - begin)
-    return float(np.median(times))
+    return float(np.mean(times[_STEPS_BEFORE:] if len(times) >= 2 * _STEPS_BEFORE else times))
 
 
 def _most_memory_gb() -> float:

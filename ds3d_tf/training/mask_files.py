@@ -89,6 +89,8 @@ def draw_mask(path: str | Path, setup: Setup, mask_rad: np.ndarray, title: str) 
         panel.set_axis_off()
         pixel_um = setup.optics.pixel_um
         scale_bar(panel, image.shape[1] * pixel_um, image.shape[0] * pixel_um, 1 / pixel_um)
+    note = "images of an emitter at these heights above the coverslip, each scaled to its own peak"
+    figure.text(left + 0.34, 0.08, note, fontsize=8, ha="center")
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=80)
 
