@@ -116,7 +116,8 @@ def draw_retrieval(path: Path, stack: BeadStack, setup: Setup, result: Retrieved
 
 def _draw_mask(figure: Any, stack: BeadStack, setup: Setup, result: RetrievedMask) -> None:
     upper, middle, lower = figure.subplots(3, 1, height_ratios=[1.9, 1, 1])
-    shown = show_mask(upper, result.mask_rad, setup.optics)
+    # Where no light passes, the mask is 0.
+    shown = show_mask(upper, np.where(result.mask_rad == 0, np.nan, result.mask_rad), setup.optics)
     bar = figure.colorbar(shown, ax=upper, ticks=[-np.pi, 0, np.pi], shrink=0.8)
     bar.ax.set_yticklabels(["-π", "0", "π"])
     upper.set_title("phase mask (rad, wrapped)", fontsize=9)
