@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ds3d_tf.refinement.fit import MIN_PHOTONS, Fit, evaluate, refit
+from ds3d_tf.refinement.images import Z_MARGIN_UM
 from ds3d_tf.refinement.moves import (
     Rules,
     add_candidates,
@@ -28,7 +29,6 @@ _LEAST_SHARE = 0.05
 _MIN_SUSPICION_UM = 0.03
 _FAINT_GAINS = 6.0
 _MAX_PARTNERS = 3
-_END_UM = 0.03
 _SPLIT_GAIN, _MAX_SPLITS = 6.0, 6
 
 
@@ -101,7 +101,7 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
 def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
     """Return a fit whose most suspect emitters were taken away on trial, alone and with a neighbour.
 
-    Suspect is who has a depth at the end of the range, who fits badly for its uncertainty, and who is faint: a faint
+    Suspect is who lies outside the setup's depths, who fits badly for its uncertainty, and who is faint: a faint
     one may be what a wrong place of a brighter one leaves over, and then each looks fine while the other is there.
     """
     tried: list[np.ndarray] = []
@@ -112,8 +112,8 @@ def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
         doubt = np.maximum(
             suspicion(scene, fit, sigma) / _MIN_SUSPICION_UM, _FAINT_GAINS * rules.gain / np.maximum(strength, 1e-15)
         )
-        # The best depth of an emitter at the end of the range is elsewhere.
-        doubt[_at_an_end(scene, fit.emitters)] = np.inf
+        # An emitter outside the depths that the setup has may have its best one elsewhere.
+        doubt[_outside_the_depths(scene, fit.emitters)] = np.inf
         new = [
             k
             for k in np.argsort(-doubt, kind="stable")
@@ -124,18 +124,16 @@ def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
         index = int(new[0])
         tried.append(fit.emitters[index, :3])
         before = fit
-        if np.isinf(doubt[index]):
-            fit = jump(scene, fit, index, rules)
-            if fit is not before:
-                continue
-        fit = reseed(scene, fit, np.array([index]), rules)
-        for other in neighbours(fit, tried[-1], but=index)[:_MAX_PARTNERS] if fit is before else ():
-            fit = reseed(scene, fit, np.array([index, int(other)]), rules)
-            if fit is not before:
-                break
+        others = neighbours(fit, tried[-1], but=index)[:_MAX_PARTNERS]
+        taken = [np.array([index]), *(np.array([index, other]) for other in others)]
+        for move in (jump, reseed) if np.isinf(doubt[index]) else (reseed,):
+            for gone in taken if fit is before else ():
+                fit = move(scene, fit, gone, rules)
+                if fit is not before:
+                    break
     return fit
 
 
-def _at_an_end(scene: Scene, emitters: np.ndarray) -> np.ndarray:
+def _outside_the_depths(scene: Scene, emitters: np.ndarray) -> np.ndarray:
     low, high = scene.limits()[:, Z]
-    return np.minimum(emitters[:, Z] - low, high - emitters[:, Z]) < _END_UM
+    return np.minimum(emitters[:, Z] - low, high - emitters[:, Z]) < Z_MARGIN_UM

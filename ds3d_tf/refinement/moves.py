@@ -215,7 +215,7 @@ def _near(scene: Scene, fit: Fit, expected: np.ndarray, place: np.ndarray, reach
     )
 
 
-def jump(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
+def jump(scene: Scene, fit: Fit, gone: np.ndarray, rules: Rules) -> Fit:
     """Return the better of a fit and what it becomes with an emitter at another depth, and moved sideways with it.
 
     Images of other depths and places may be alike: each depth's best place nearby is a start, where the matched filter
@@ -224,11 +224,11 @@ def jump(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
     Args:
         scene: the frame.
         fit: its present explanation.
-        index: the emitter.
+        gone: int ``[N]``, indices of the emitter and of others that are taken away with it.
         rules: thresholds and templates.
     """
-    place = fit.emitters[index, :3]
-    trial = _without(scene, fit, np.array([index]))
+    place = fit.emitters[gone[0], :3]
+    trial = _without(scene, fit, gone)
     ratio, denominator = signal_to_noise(scene, trial, rules.table, fit.mean)
     scale, z_um = scene.model.core.pixels_per_um, rules.table.z_um
     row, column = place[1::-1] * scale + np.array(scene.centre_px)
@@ -237,11 +237,11 @@ def jump(scene: Scene, fit: Fit, index: int, rules: Rules) -> Fit:
     seen = np.where(near, ratio, -np.inf).reshape(len(z_um), -1)
     pixel = seen.argmax(axis=1)
     height = seen[np.arange(len(z_um)), pixel]
-    peak = (height >= np.r_[-np.inf, height[:-1]]) & (height >= np.r_[height[1:], -np.inf]) & (height >= rules.snr)
+    peak = (height >= np.r_[-np.inf, height[:-1]]) & (height >= np.r_[height[1:], -np.inf])
     away = np.abs(z_um - place[2])
     # Besides: a step into the range, where a ridge of the filter hides the peak.
     peak |= away == np.min(away[away > _RIDGE_JUMP_UM], initial=np.inf)
-    depths = np.flatnonzero(peak & (away > _MIN_JUMP_UM))
+    depths = np.flatnonzero(peak & (height >= rules.snr) & (away > _MIN_JUMP_UM))
     best, around = fit, neighbours(trial, place)
     for depth in depths[np.argsort(-height[depths], kind="stable")][:_MAX_JUMPS]:
         at_row, at_column = divmod(int(pixel[depth]), ratio.shape[2])
