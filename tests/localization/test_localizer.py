@@ -146,7 +146,7 @@ class SeesNeighbours:
 def test_many_frames_are_localized_in_parts_that_see_their_neighbours():
     learning = {"learning.network": "pixel", "learning.context_frames": 3, "learning.scaling_factor": 1.0}
     blinking = {"emitters.photophysics": "blinking", "emitters.on_time_frames": 2.0}
-    setup = load_setup("quickstart").replace({**learning, **blinking, "learning.peak_threshold": 0.5})
+    setup = load_setup("quickstart_voxel").replace({**learning, **blinking, "learning.peak_threshold": 0.5})
     engine = SeesNeighbours(setup)
     localizer = Localizer(engine)
     count = 5 * localizer.batch_size((32, 32)) + 1

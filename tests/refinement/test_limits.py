@@ -16,7 +16,7 @@ from ds3d_tf.simulation.background import super_gaussian
 
 
 def test_a_background_as_narrow_as_a_small_frame_breeds_no_emitters():
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     section, shape = setup.background, (setup.volume.height_px, setup.volume.width_px)
     low, high = section.valley_peak
     shapes = super_gaussian(section, 40, shape, np.array([3, 4])).numpy()
