@@ -135,7 +135,9 @@ def test_loads_and_runs_without_this_package(model_folder, tmp_path):
 @pytest.mark.parametrize("kind", ["project_01", "factors"])
 def test_a_real_network_gives_the_same_volume_in_both_normalizations(tmp_path, kind):
     """Against the Keras model called directly; precision float32 and mixed."""
-    setup = load_setup("quickstart_voxel", [f"normalization.kind={kind}", "volume.depth_voxels=5", "learning.filters=4"])
+    setup = load_setup(
+        "quickstart_voxel", [f"normalization.kind={kind}", "volume.depth_voxels=5", "learning.filters=4"]
+    )
     network = LocalizationNet.from_setup(setup)
     for layer in (network.voxels.convolution,):
         layer.kernel.assign(np.random.default_rng(0).normal(0, 30, layer.kernel.shape))
