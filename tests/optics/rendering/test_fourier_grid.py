@@ -26,7 +26,7 @@ def _setup(*changes, model="scalar"):
     common = ["mask.source=zernike", "mask.zernike_rad={6: 1.0, 7: 0.6, 12: -0.4}", "mask.size_px=91"]
     common += [f"optics.slm_pixel_um={SLM_PIXEL_UM}", f"optics.model={model}"]
     common += ["volume.height_px=31", "volume.width_px=36", "volume.margin_px=0", "volume.z_max_um=0.8"]
-    return load_setup("quickstart", [*common, *changes])
+    return load_setup("quickstart_voxel", [*common, *changes])
 
 
 def _direct(setup, mask, xyz_um):
