@@ -41,12 +41,13 @@ def draw_where(
     """
     from matplotlib.figure import Figure
 
-    shown = signal.searched[:SHOWN_TILES] if signal else _spread(len(tiles), SHOWN_TILES)
+    places = _most_telling(signal, search) if signal else []
+    shown = [signal.searched[place] for place in places] if signal else _spread(len(tiles), SHOWN_TILES)
     figure = Figure(figsize=(15, 8), layout="constrained")
     upper, lower = figure.subfigures(2, 1).flat  # type: ignore[union-attr]
     upper_panels = upper.subplots(1, len(shown), squeeze=False)[0]
     low, high = np.percentile(np.stack([tiles[index].pixels for index in shown]), [1, 99.7])
-    for place, (panel, index) in enumerate(zip(upper_panels, shown, strict=True)):
+    for number, (panel, index) in enumerate(zip(upper_panels, shown, strict=True)):
         tile = tiles[index]
         # Ticks count the recording's own rows and columns.
         (rows, columns), corner = tile.pixels.shape, (tile.row - 0.5, tile.column - 0.5)
@@ -57,8 +58,8 @@ def draw_where(
         used = np.where(used_pixels(tile), 1.0, np.nan)
         panel.imshow(used, cmap="winter", vmin=0, vmax=2, alpha=0.25, extent=extent)
         if signal:
-            emitters = signal.found[place]
-            bright = emitters.alone & (emitters.photons > signal.faintest) & inside(emitters, search)
+            emitters = signal.found[places[number]]
+            bright = _used(emitters, signal, search)
             for chosen, colour in ((bright, "orange"), (~bright, "0.7")):
                 rows, columns = emitters.places[chosen].T
                 panel.scatter(
@@ -140,10 +141,10 @@ def _draw_photons(panel: Any, signal: SignalEstimate) -> None:
     panel.plot(x, density, color="C3", label=chosen)
     panel.axvline(signal.faintest, color="0.3", linestyle=":", label=f"faintest found, {signal.faintest:.0f}")
     panel.set(
-        xlabel="photons of an emitter, in counts",
+        xlabel="photons of an emitter",
         ylabel="density",
         yticks=[],
-        title=f"signal: mean {law.mean:.0f} counts",
+        title=f"signal: mean {law.mean:.0f} photons",
     )
     panel.legend(frameon=False, fontsize=8)
 
@@ -180,6 +181,18 @@ def draw_comparison(path: Path, real: Sequence[np.ndarray], simulated: Sequence[
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=100)
+
+
+def _used(emitters: Any, signal: SignalEstimate, search: Any) -> np.ndarray:
+    """Return bool ``[K]``: emitters that the signal was estimated from."""
+    used: np.ndarray = emitters.alone & (emitters.photons > signal.faintest) & inside(emitters, search)
+    return used
+
+
+def _most_telling(signal: SignalEstimate, search: Any) -> list[int]:
+    """Return the places, in order, of the searched tiles with the most emitters that were used."""
+    counts = [int(_used(found, signal, search).sum()) for found in signal.found]
+    return sorted(np.argsort(counts, kind="stable")[::-1][:SHOWN_TILES].tolist())
 
 
 def _edges(low: float, high: float) -> np.ndarray:
