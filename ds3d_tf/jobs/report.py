@@ -125,7 +125,7 @@ def _panels(options: ReportOptions, detections: Molecules, localizer: Localizer 
     from ds3d_tf.postprocessing.molecules.molecules import known_pixel_nm
     from ds3d_tf.postprocessing.report.frames import frame_panels
 
-    source = open_frames(options.frames)
+    source = open_frames(options.frames, keep_damaged=True, position=options.position, channel=options.channel)
     if localizer is None:
         return frame_panels(source, detections, known_pixel_nm(detections, "a frame with its molecules"))
     pixel_nm = 1000 * localizer.setup.optics.pixel_um
