@@ -143,8 +143,8 @@ def _numbers(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("frc_resolution_nm", "{:.1f} nm", "resolution in x, y (FRC)"),
         ("fsc_resolution_nm", "{:.1f} nm", "resolution in space (FSC)"),
         ("nena_sigma_nm", "{:.1f} nm", "precision by NeNA"),
-        ("molecules_per_frame", "{:.3g}", "molecules a frame"),
-        ("molecules_per_um2", "{:.3g}", "molecules a µm²"),
+        ("molecules_per_frame", "{:.3g}", "molecules per frame"),
+        ("molecules_per_um2", "{:.3g}", "molecules per µm²"),
         ("median_photons", "{:.0f}", "median photons"),
         ("bleaching_lifetime_frames", "{:.0f}", "frames to bleach to 1/e"),
     ):

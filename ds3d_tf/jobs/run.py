@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 LOCALIZED, TABLE, FINAL, REPORT = "localized.csv", "localized.parquet", "molecules.csv", "report.html"
 STEP_TABLES = {"drift": "drifted.parquet", "filter": "filtered.parquet", "group": "grouped.parquet"}
 DRIFT_CURVE, DRIFT_FIGURE = "drifted_drift.csv", "drifted_drift.png"
+GROUP_FIGURE = "grouped_precision.png"
 PICTURE, PICTURE_TIFF, QUALITY = "picture.png", "picture.tif", "quality"
 FILES = (
-    STATE_FILE, "localized.*", FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, PICTURE, PICTURE_TIFF,
-    f"{QUALITY}/**",
+    STATE_FILE, "localized.*", FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, GROUP_FIGURE, PICTURE,
+    PICTURE_TIFF, f"{QUALITY}/**",
 )  # fmt: skip
 # Fewer frames or molecules say more about noise than about drift.
 FEWEST_FRAMES, FEWEST_MOLECULES = 200, 2000

@@ -129,7 +129,7 @@ class RenderOptions(Options):
     ] = 0.0
     colour: Annotated[
         Literal["auto", "depth", "count"],
-        Option("--colour", "depth colours by z; count shows molecules a pixel, in TIFF as 32-bit numbers.", _COLOURS),
+        Option("--colour", "depth colours by z; count shows molecules per pixel, in TIFF as 32-bit numbers.", _COLOURS),
     ] = "auto"
     z_range_nm: Annotated[
         tuple[float, float] | None,
@@ -137,7 +137,7 @@ class RenderOptions(Options):
     ] = None
     brightest: Annotated[
         float | None,
-        Option("--brightest", "Molecules a pixel at which the picture is brightest.", _COLOURS, above=0),
+        Option("--brightest", "Molecules per pixel at which the picture is brightest.", _COLOURS, above=0),
     ] = None
     gamma: Annotated[
         float, Option("--gamma", "Exponent of the brightness; smaller shows faint parts.", _COLOURS, above=0)

@@ -32,7 +32,7 @@ class Quality:
         frc: ring correlation in x and y, if there are enough molecules.
         fsc: shell correlation, if the table has depths.
         nena: nearest neighbours in consecutive frames, if the table is not grouped.
-        over_time: molecules a frame, photons.
+        over_time: molecules per frame, photons.
         sigma_nm: float64 ``[N, 3]``, stated standard deviations, nm; None if the table has none.
     """
 
@@ -118,22 +118,12 @@ def _scatter(molecules: Molecules, sigma_nm: np.ndarray, progress: Progress) -> 
     """Return how far apart positions of one molecule in consecutive frames are, in units of what they state."""
     from ds3d_tf.postprocessing.grouping.group import scatter_over_stated
 
-    order = np.argsort(molecules.frame, kind="stable")
-    total = len(order)
-    linked = link(
-        molecules.frame[order],
-        molecules.xyz_nm[order],
-        sigma_nm[order],
-        _LINK_RADIUS,
-        _LINK_GAP,
-        watch=lambda done: progress("following molecules", done, total),
-    )
-    group = np.empty_like(linked)
-    group[order] = linked
+    frame, task = molecules.frame, "following molecules"
+    group = link(frame, molecules.xyz_nm, sigma_nm, _LINK_RADIUS, _LINK_GAP, progress=progress, task=task)
     ratio = np.array(scatter_over_stated(molecules, group))
     return {
         "measured_over_stated_sigma": _by_axis(ratio),
-        "mean_frames_on": float(total / (linked.max() + 1)),
+        "mean_frames_on": float(len(frame) / (group.max() + 1)),
     }
 
 

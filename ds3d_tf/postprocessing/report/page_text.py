@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds3d_tf.postprocessing.pictures.png import depth_ticks
 from ds3d_tf.postprocessing.report.frames import FramePanel
 from ds3d_tf.postprocessing.report.views import View, depth_colours
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PAGE = Path(__file__).parent / "page"
+_PX_PER_INCH = 124  # two panels are as wide as the page
 _VIEW_NAMES = {"xy": "x, y", "xz": "x, z", "zy": "z, y"}
 
 
@@ -65,7 +67,8 @@ def make_page(content: PageContent) -> str:
     parts.append(_provenance(content))
     depth = None
     if content.z_limits_nm is not None:
-        depth = {"limits": list(content.z_limits_nm), "colours": depth_colours()}
+        limits = list(content.z_limits_nm)
+        depth = {"limits": limits, "ticks": depth_ticks(*content.z_limits_nm, 5), "colours": depth_colours()}
     views = {name: {"pixel_nm": view.pixel_nm} for name, view in content.views.items()}
     data = json.dumps({"views": views, "depth": depth, "sample": content.sample}).replace("</", "<\\/")
     return (
@@ -97,6 +100,7 @@ def _picture(content: PageContent) -> str:
         f'<img id="view-{name}" alt="" hidden src="data:image/png;base64,{view.png}">'
         for name, view in content.views.items()
     )
+    buttons += '<button data-save="picture">Save as PNG</button>'
     pixel = next(iter(content.views.values())).pixel_nm
     note = f"Pixels of {pixel:.3g} nm. Drag to move, turn the wheel to zoom, double-click to see all."
     return (
@@ -108,7 +112,8 @@ def _picture(content: PageContent) -> str:
 def _scatter(sample: dict[str, Any]) -> str:
     note = f"{sample['shown']} molecules. Drag to turn, turn the wheel to zoom, double-click to begin again."
     return (
-        f'<h2>Molecules in space</h2><div class="bar"><span class="note screen">{note}</span></div>'
+        '<h2>Molecules in space</h2><div class="bar"><button data-save="scatter">Save as PNG</button>'
+        f'<span class="note screen">{note}</span></div>'
         '<canvas id="scatter"></canvas>'
     )
 
@@ -136,11 +141,12 @@ def _frames(panels: Sequence[FramePanel]) -> str:
 
 def _figure(name: str, caption: str, figure: Figure) -> str:
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=110, format="png")
+    figure.savefig(stream, dpi=200, format="png")
     png = base64.b64encode(stream.getvalue()).decode("ascii")
     alt = html.escape(name)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{alt}" src="data:image/png;base64,{png}">{caption}</figure>'
+    width = f"{_PX_PER_INCH * figure.get_figwidth():.0f}"
+    return f'<figure><img alt="{alt}" width="{width}" src="data:image/png;base64,{png}">{caption}</figure>'
 
 
 def _provenance(content: PageContent) -> str:

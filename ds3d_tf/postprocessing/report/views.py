@@ -83,4 +83,5 @@ def scatter_sample(molecules: Molecules, seed: int = 0) -> dict[str, Any]:
     size = np.maximum(high - low, 1.0)
     steps = np.rint(((xyz_nm - low) / size).clip(0, 1) * 65535).astype("<u2")
     points = base64.b64encode(steps.tobytes()).decode("ascii")
-    return {"points": points, "size_nm": size.round(1).tolist(), "colours": depth_colours(), "shown": len(xyz_nm)}
+    box = {"low_nm": low.round(1).tolist(), "size_nm": size.round(1).tolist()}
+    return {"points": points, **box, "shown": len(xyz_nm)}
