@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ds3d_tf.postprocessing.pictures.png import depth_ticks
+from ds3d_tf.postprocessing.pictures.png import depth_ticks, length_text, round_length
 from ds3d_tf.postprocessing.report.frames import FramePanel
 from ds3d_tf.postprocessing.report.views import View, depth_colours
 
@@ -122,20 +122,26 @@ def _frames(panels: Sequence[FramePanel]) -> str:
     blocks = []
     for panel in panels:
         columns, rows = panel.size_px
+        bar_nm = round_length(columns * panel.pixel_nm / 4)
+        left, low, thick = columns / 30, rows * (1 - 1 / 30), rows / 90
         reach = max(2.5, columns / 40)
         circles = "".join(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{reach:.1f}"/>' for x, y in panel.circles_px)
         mark = f'<svg viewBox="0 0 {columns} {rows}" fill="none" stroke="#ffb000" stroke-width="{reach / 6:.2f}">'
-        mark += f"{circles}</svg>"
-        image = f'<img class="pixels" alt="frame" src="data:image/png;base64,{panel.frame_png}">'
-        blocks.append(
-            f'<figure><div class="over">{image}{mark}</div><figcaption>{html.escape(panel.title)}</figcaption></figure>'
+        bar = f'<rect x="{left:.2f}" y="{low - thick:.2f}" width="{bar_nm / panel.pixel_nm:.2f}" height="{thick:.2f}"/>'
+        bar += (
+            f'<text x="{left:.2f}" y="{low - 2.5 * thick:.2f}" font-size="{rows / 22:.2f}">{length_text(bar_nm)}</text>'
         )
+        mark += f'{circles}<g fill="#fff" stroke="none">{bar}</g></svg>'
+        image = f'<img class="pixels" alt="frame" src="data:image/png;base64,{panel.frame_png}">'
+        caption = f"<figcaption>{html.escape(panel.title)}</figcaption>"
+        parts = [f'<figure><div class="over">{image}{mark}</div>{caption}</figure>']
         if panel.residual_png:
-            text = "frame less its molecules' images, same grey values"
+            text = "frame minus the images of its molecules, same grey values"
             if panel.explained is not None:
                 text += f"; they explain {panel.explained:.0%} of its variance"
             image = f'<img class="pixels" alt="residual" src="data:image/png;base64,{panel.residual_png}">'
-            blocks.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+            parts.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+        blocks.append(f"<div>{''.join(parts)}</div>")
     return f'<h2>Frames and their molecules</h2><div class="frames">{"".join(blocks)}</div>'
 
 

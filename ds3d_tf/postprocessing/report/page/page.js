@@ -121,8 +121,11 @@ function scatter() {
     const share = (low[2] + (steps[3 * k + 2] / 65535) * size[2] - limits[0]) / (limits[1] - limits[0]);
     hue[k] = Math.min(colours.length - 1, Math.max(0, Math.floor(share * colours.length)));
   }
-  const reach = Math.hypot(size[0], size[1], size[2]);
   const start = { turn: 0.5, tilt: 1.0, zoom: 1 };
+  // What the box covers as seen at the start: it then fills the canvas, and keeps its size while it turns.
+  const wide = size[0] * Math.cos(start.turn) + size[1] * Math.sin(start.turn);
+  const high = (size[0] * Math.sin(start.turn) + size[1] * Math.cos(start.turn)) * Math.cos(start.tilt)
+    + size[2] * Math.sin(start.tilt);
   let { turn, tilt, zoom } = start, scale = 1;
   const order = Array.from({ length: count }, (_, k) => k), far = new Float32Array(count);
   function draw() {
@@ -130,7 +133,7 @@ function scatter() {
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
     const [ct, st, ci, si] = [Math.cos(turn), Math.sin(turn), Math.cos(tilt), Math.sin(tilt)];
-    const unit = (0.95 * canvas.height * zoom) / reach * 1.25;
+    const unit = 0.86 * zoom * Math.min(canvas.width / wide, canvas.height / high);
     const across = new Float32Array(count), down = new Float32Array(count);
     for (let k = 0; k < count; k++) {
       const x = points[3 * k], y = points[3 * k + 1], z = points[3 * k + 2];
@@ -140,7 +143,7 @@ function scatter() {
       far[k] = deep * si + z * ci;
     }
     order.sort((a, b) => far[a] - far[b]);
-    const dot = Math.max(1, 1.3 * scale * Math.sqrt(zoom));
+    const dot = Math.max(1, 1.3 * scale * Math.sqrt(zoom) * Math.min(3, Math.max(1, Math.sqrt(8000 / count))));
     context.globalAlpha = 0.75;
     for (const k of order) {
       context.fillStyle = colours[hue[k]];
