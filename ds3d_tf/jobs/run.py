@@ -143,22 +143,28 @@ class _Run:
         options = self.plan.localize
         rows, count, finished = self.out / LOCALIZED, 0, None
         table = None
-        for table, source in follow(self.model, self.frames, rows, options, interval_s, patience_s, self.progress):
-            count = table.next_frame
-            if not table.rows:
-                continue
-            with whole_file(rows) as temporary:
-                shutil.copyfile(table.rows_file, temporary)
-            self.steps = [("localize", f"{count} frames")]
-            self.commands = [f"ds3d localize {self._localized_by()}{_flags(options)}"]
-            made_from = fingerprint("localize", options, self._inputs(count))
-            self.state.finished("localize", made_from)
-            try:
-                finished = self._after(made_from, count)
-            except InputError as error:  # too few molecules so far for a step
-                console.messages().print(f"after {count} of {len(source)} frames: {error}", soft_wrap=True)
-            else:
-                console.messages().print(f"{count} frames: {self.out / REPORT}", soft_wrap=True)
+        try:
+            for table, source in follow(self.model, self.frames, rows, options, interval_s, patience_s, self.progress):
+                count = table.next_frame
+                if not table.rows:
+                    continue
+                with whole_file(rows) as temporary:
+                    shutil.copyfile(table.rows_file, temporary)
+                self.steps = [("localize", f"{count} frames")]
+                self.commands = [f"ds3d localize {self._localized_by()}{_flags(options)}"]
+                made_from = fingerprint("localize", options, self._inputs(count))
+                self.state.finished("localize", made_from)
+                try:
+                    finished = self._after(made_from, count)
+                except InputError as error:  # too few molecules so far for a step
+                    console.messages().print(f"after {count} of {len(source)} frames: {error}", soft_wrap=True)
+                else:
+                    console.messages().print(f"{count} frames: {self.out / REPORT}", soft_wrap=True)
+        except KeyboardInterrupt:
+            if finished is not None:
+                text = f"{self.out / REPORT} shows what was there; run the same command again to follow on"
+                console.messages().print(text, soft_wrap=True)
+            raise
         if table is None or finished is None:
             raise InputError(f"{self.frames}: no molecules came; is the recording being written?")
         table.discard()
