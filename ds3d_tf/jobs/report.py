@@ -63,6 +63,7 @@ def report(
     from ds3d_tf.common.machine import describe_machine
     from ds3d_tf.postprocessing.drift.curve import read_drift
     from ds3d_tf.postprocessing.drift.figure import drift_figure
+    from ds3d_tf.postprocessing.molecules.molecules import check_one_recording
     from ds3d_tf.postprocessing.molecules.reading import read_molecules
     from ds3d_tf.postprocessing.pictures.picture import depth_limits
     from ds3d_tf.postprocessing.quality.figures import quality_figures
@@ -71,6 +72,7 @@ def report(
     from ds3d_tf.postprocessing.report.views import picture_views, scatter_sample
 
     table = read_molecules(molecules, camera_pixel_nm=options.camera_pixel_nm)
+    check_one_recording(table, "report")
     curve = read_drift(options.drift) if options.drift is not None else None
     localizer = _localizer(options.model)
     detections = table
