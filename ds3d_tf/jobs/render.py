@@ -185,7 +185,7 @@ class _Drawing:
         count = int(which.max()) + 1
         if count > MOST_SLICES:
             raise InputError(f"{argument('slice_nm')} {thickness_nm:g}: {count} slices; choose thicker ones")
-        check_size(window.shape[1] * count, window.shape[0], self.options.pixel_nm)
+        check_size(window.shape[1], window.shape[0], self.options.pixel_nm, count)
         pictures = []
         for index in range(count):
             inside = which == index

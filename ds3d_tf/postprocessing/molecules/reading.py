@@ -186,7 +186,8 @@ def _checked_rows(path: Path, table: pd.DataFrame, allow_empty: bool, drop_incom
     bad = np.flatnonzero((frame % 1 != 0) | (frame < 0) | (frame > _LAST_FRAME))
     if len(bad):
         raise InputError(
-            f"{path}: molecule {bad[0] + 1} is in frame {frame[bad[0]]:g}; expected a whole number up to {_LAST_FRAME:g}"
+            f"{path}: molecule {bad[0] + 1} is in frame {frame[bad[0]]:g}; "
+            f"expected a whole number up to {_LAST_FRAME:g}"
         )
     if len(frame) and frame.min() == 0:
         frame = frame + 1  # a program that counts frames from 0
