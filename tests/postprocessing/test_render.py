@@ -179,7 +179,7 @@ def test_two_dimensions_and_no_uncertainties(tmp_path):
 
 def test_refusals(tmp_path, table):
     source = tmp_path / "molecules.parquet"
-    far = table.changed(table.table.assign(**{"x [nm]": table.table["x [nm]"] * 1e6}), "far")
+    far = table.changed(table.table.assign(**{"x [nm]": table.table["x [nm]"] * 1e4}), "far")
     far.save(tmp_path / "far.csv")
     (tmp_path / "mine.png").write_text("mine")
     for path, out, options, message in (
