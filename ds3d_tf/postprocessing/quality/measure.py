@@ -21,6 +21,7 @@ _LINK_RADIUS, _LINK_GAP = 6.0, 0
 _SMALLEST_PIXEL_NM = 1.0
 _DEFAULT_SIGMA_NM = 20.0
 _SHELL_REPEATS = 2
+_SIGMA_PER_MEDIAN = 1.4826  # of a normal distribution's absolute values
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +116,19 @@ def _counts(molecules: Molecules) -> dict[str, Any]:
 
 
 def _scatter(molecules: Molecules, sigma_nm: np.ndarray, progress: Progress) -> dict[str, Any]:
-    """Return how far apart positions of one molecule in consecutive frames are, in units of what they state."""
-    from ds3d_tf.postprocessing.grouping.group import scatter_over_stated
+    """Return how far apart positions of one molecule in consecutive frames are, in units of what they state.
+
+    The median tells it: where molecules are dense, some neighbours are taken for one molecule, and are far apart.
+    """
+    from ds3d_tf.postprocessing.grouping.group import distances_over_stated
 
     frame, task = molecules.frame, "following molecules"
     group = link(frame, molecules.xyz_nm, sigma_nm, _LINK_RADIUS, _LINK_GAP, progress=progress, task=task)
-    ratio = np.array(scatter_over_stated(molecules, group))
+    distances = distances_over_stated(molecules, group)
+    linked = np.isfinite(distances[:, 0])
+    ratio = np.full(3, np.nan)
+    if linked.any():
+        ratio = _SIGMA_PER_MEDIAN * np.median(np.abs(distances[linked]), axis=0)
     return {
         "measured_over_stated_sigma": _by_axis(ratio),
         "mean_frames_on": float(len(frame) / (group.max() + 1)),
