@@ -86,8 +86,9 @@ def _label(axis: str, metrics: dict[str, Any]) -> str:
 
 def _recording(quality: Quality) -> Figure:
     over_time = quality.over_time
-    figure = new_figure((9, 3.0))
-    panels = figure.subplots(1, 1 if over_time.photons is None else 2, squeeze=False)[0]
+    count = 1 if over_time.photons is None else 2
+    figure = new_figure((4.5 * count, 3.0))
+    panels = figure.subplots(1, count, squeeze=False)[0]
     panels[0].plot(over_time.frame, over_time.per_frame, ".", color=_COLOURS[0])
     if over_time.fit is not None:
         panels[0].plot(over_time.frame, over_time.fit, color=_COLOURS[1])

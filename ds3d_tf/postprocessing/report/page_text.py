@@ -101,8 +101,9 @@ def _picture(content: PageContent) -> str:
         for name, view in content.views.items()
     )
     buttons += '<button data-save="picture">Save as PNG</button>'
-    pixel = next(iter(content.views.values())).pixel_nm
-    note = f"Pixels of {pixel:.3g} nm. Drag to move, turn the wheel to zoom, double-click to see all."
+    view = next(iter(content.views.values()))
+    note = f"Pixels of {view.pixel_nm:.3g} nm; {view.drawn}. "
+    note += "Drag to move, turn the wheel to zoom, double-click to see all."
     return (
         f'<h2>Picture</h2><div class="bar">{buttons}<span class="note screen">{note}</span></div>'
         f'<canvas id="picture"></canvas>{images}'

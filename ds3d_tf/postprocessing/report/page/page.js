@@ -175,7 +175,8 @@ function scatter() {
     context.textBaseline = "middle";
     [[0, 1, -1], [1, 0, -1], [-1, 1, 0]].forEach((middle, axis) => {
       const [left, top] = corner(...middle.map((side) => 1.12 * side));
-      context.fillText("xyz"[axis] + " " + lengthText(size[axis]), left, top);
+      const text = "xyz"[axis] + " " + lengthText(size[axis]), half = context.measureText(text).width / 2 + 6 * scale;
+      context.fillText(text, Math.min(Math.max(left, half), canvas.width - half), top);
     });
     context.textAlign = "left";
   }
