@@ -102,7 +102,8 @@ def report(
             frames=panels,
             figures=figures,
             details=_details(localizer, quality.metrics),
-            history=[*table.history, *commands],
+            history=table.history,
+            commands=commands,
             versions={**machine["versions"], "system": machine["system"]},
         )
     )

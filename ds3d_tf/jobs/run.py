@@ -310,7 +310,9 @@ class _Run:
             drift=curve if self._drifted() else None,
             title=given.title or Path(self.frames).stem,
         )
-        commands = list(self.commands)
+        shown = f"--frames {self.frames} --model {self.model} --detections {TABLE}"
+        shown += f" --drift {DRIFT_CURVE}" if options.drift is not None else ""
+        commands = [*self.commands, f"ds3d report {name} --out {REPORT} {shown}{_flags(given)}"]
         self._do(
             "report",
             given,

@@ -38,6 +38,7 @@ class PageContent:
         figures: (name, caption, figure).
         details: (headline, plain text) of what can be unfolded.
         history: what was done, one line a step.
+        commands: the commands that made it, in order.
         versions: name → version.
     """
 
@@ -51,6 +52,7 @@ class PageContent:
     figures: Sequence[tuple[str, str, Figure]] = ()
     details: Sequence[tuple[str, str]] = ()
     history: Sequence[str] = ()
+    commands: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -167,4 +169,6 @@ def _provenance(content: PageContent) -> str:
         for name, text in content.details
     )
     made = f"<ol>{steps}</ol>" if steps else '<p class="note">The table does not say what was done before.</p>'
+    if content.commands:
+        made += f"<p>Commands</p><pre>{html.escape(chr(10).join(content.commands))}</pre>"
     return f"<h2>How it was made</h2>{made}{details}<h2>Versions</h2><table>{versions}</table>"
