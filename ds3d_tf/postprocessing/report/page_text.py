@@ -170,5 +170,6 @@ def _provenance(content: PageContent) -> str:
     )
     made = f"<ol>{steps}</ol>" if steps else '<p class="note">The table does not say what was done before.</p>'
     if content.commands:
-        made += f"<p>Commands</p><pre>{html.escape(chr(10).join(content.commands))}</pre>"
+        commands = html.escape("\n".join(content.commands))
+        made += f"<p>Commands</p><pre>{commands}</pre>"
     return f"<h2>How it was made</h2>{made}{details}<h2>Versions</h2><table>{versions}</table>"
