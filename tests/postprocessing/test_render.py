@@ -151,6 +151,8 @@ def test_pngs_and_a_movie(tmp_path, table, monkeypatch):
     render(source, tmp_path / "turn.gif")
     with Image.open(tmp_path / "turn.gif") as movie:
         assert movie.n_frames == 6
+        colours = np.unique(np.asarray(movie.convert("RGB")).reshape(-1, 3), axis=0)
+        assert np.count_nonzero(np.ptp(colours.astype(int), axis=1) > 90) > 25  # the bar of depth has no bands
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffmpeg")
