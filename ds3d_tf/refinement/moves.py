@@ -135,8 +135,8 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
         if not len(fit.emitters):
             return fit
         strength = strengths(scene, fit)
-        # Of two at nearly one place neither is strong, and yet the frame may need both. One that is weak by itself stands
-        # for a piece of background, whatever it gains.
+        # Of two at nearly one place neither is strong, and yet the frame may need both. One that is weak by itself
+        # stands for a piece of background, whatever it gains.
         hopeless = np.flatnonzero((strength < 0.3 * rules.gain) & ~_has_a_twin(fit))
         if len(hopeless):
             fit = refit(scene, without_emitters(scene, fit, hopeless), max_steps=4)
