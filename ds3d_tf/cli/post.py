@@ -47,7 +47,7 @@ def group(molecules: MoleculeTable, out: NewTable, options: GroupOptions, overwr
     """Make one row of each molecule that is seen in consecutive frames.
 
     Positions are averaged with their uncertainties as weights, photons are summed. New columns: last_frame, detections,
-    frames_on.
+    frames_on. Beside the table OUT comes a plot of the precision before and after (OUT_precision.png).
     """
     from ds3d_tf.jobs.group import group
 
@@ -89,7 +89,7 @@ def quality(molecules: MoleculeTable, out: Folder, options: QualityOptions, over
     """Measure the quality of a table of molecules.
 
     Writes metrics.json, curves and plots into a folder: measured and stated uncertainties, NeNA, Fourier ring and
-    shell correlation, grid index, density, molecules a frame, photons, bleaching.
+    shell correlation, grid index, density, molecules per frame, photons, bleaching.
     """
     from ds3d_tf.jobs.quality import quality
 

@@ -59,14 +59,16 @@ def filter(molecules: str | Path, out: str | Path, options: FilterOptions, *, ov
     for text in options.keep:
         parse_rule(text)  # a mistake is told before a large table is read
     table = read_molecules(molecules, camera_pixel_nm=options.camera_pixel_nm, drop_incomplete=options.drop_incomplete)
-    rows, taken = len(table), []
+    rows, taken = len(table) + table.incomplete, []
+    if options.drop_incomplete:
+        taken.append(("no position", table.incomplete))
     for name, keep in _rules(options):
         kept = keep(table)
         taken.append((name, int(len(kept) - kept.sum())))
         table = table.where(kept)
         if not len(table):
             raise InputError(f"{molecules}: no molecule is left after {name}; nothing was written")
-    if not taken and not options.drop_incomplete:
+    if not taken:
         raise InputError(f"nothing to do: give a rule, such as {argument('keep')} 'uncertainty_z<40'")
     step = "filter: " + "; ".join(f"{name} removed {count}" for name, count in taken)
     table.changed(table.table, step).save(out)

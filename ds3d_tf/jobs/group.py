@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ds3d_tf.common.files import refuse_existing
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import GroupOptions
@@ -19,6 +20,7 @@ class GroupedTable:
     """
 
     table: Path
+    figure: Path | None
     detections: int
     molecules: int
     mean_frames_on: float
@@ -34,8 +36,15 @@ class GroupedTable:
             lines.append(f"median uncertainty in x, y, z: {before} nm → {after} nm")
             ratio = _listed(self.measured_over_stated, ".2f")
             lines.append(f"scatter within groups ÷ stated uncertainty: {ratio}")
+        if self.figure is not None:
+            lines.append(f"figure: {self.figure}")
         lines.append(f"table: {self.table}")
         return "\n".join(lines)
+
+
+def companion(out: Path) -> Path:
+    """Return the name of the figure that belongs to a grouped table."""
+    return out.with_name(f"{out.stem}_precision.png")
 
 
 @takes_options(GroupOptions)
@@ -51,7 +60,7 @@ def group(
 
     Args:
         molecules: table, in any form that ``read_molecules`` reads.
-        out: table to write.
+        out: table to write; beside it comes NAME_precision.png, if the table has uncertainties.
         options: see :class:`~ds3d_tf.options.GroupOptions`; its fields may be given as keywords instead.
         overwrite: whether to replace an earlier table.
         progress: told how many detections are done.
@@ -61,9 +70,12 @@ def group(
     from ds3d_tf.postprocessing.molecules.writing import refuse_existing_table
 
     out = refuse_existing_table(out, overwrite)
+    picture = refuse_existing(companion(out), overwrite)
 
     import numpy as np
 
+    from ds3d_tf.common.plotting import save_figure
+    from ds3d_tf.postprocessing.grouping.figure import group_figure
     from ds3d_tf.postprocessing.grouping.group import group_molecules
     from ds3d_tf.postprocessing.molecules.columns import FRAMES_ON
     from ds3d_tf.postprocessing.molecules.reading import read_molecules
@@ -72,13 +84,17 @@ def group(
     grouped = group_molecules(table, options.gap_frames, options.radius_sigmas, options.radius_nm, progress)
     result = grouped.molecules
     result.save(out)
+    figure = group_figure(table, grouped)
+    if figure is not None:
+        save_figure(figure, picture)
     before = after = ratio = None
     if table.has_uncertainty:
         ratio = tuple(value for value in grouped.measured_over_stated if np.isfinite(value)) or None
         axes = 3 if np.isfinite(table.sigma_nm("group")[:, 2]).all() else 2
         before, after = (tuple(np.median(one.sigma_nm("group")[:, :axes], axis=0).tolist()) for one in (table, result))
     on = float(result.table[FRAMES_ON].mean())
-    return GroupedTable(Path(out), len(table), len(result), on, before, after, ratio)
+    drawn = None if figure is None else picture
+    return GroupedTable(Path(out), drawn, len(table), len(result), on, before, after, ratio)
 
 
 def _listed(values: tuple[float, ...], form: str) -> str:

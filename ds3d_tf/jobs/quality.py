@@ -28,7 +28,7 @@ class MeasuredQuality:
     def summary(self) -> str:
         """Return the numbers that a person asks for first."""
         m = self.metrics
-        lines = [f"{m['molecules']} molecules in {m['frames']} frames, {m['molecules_per_frame']:.3g} a frame"]
+        lines = [f"{m['molecules']} molecules in {m['frames']} frames, {m['molecules_per_frame']:.3g} per frame"]
         if m["stated_sigma_nm"]:
             lines.append("median uncertainty: " + _by_axis(m["stated_sigma_nm"], ".1f") + " nm")
         if m["measured_over_stated_sigma"]:
@@ -43,7 +43,7 @@ class MeasuredQuality:
         if m["grid_index"]:
             lines.append("grid index: " + _by_axis(m["grid_index"], ".3f"))
         if m["bleaching_lifetime_frames"] is not None:
-            lines.append(f"bleaching: molecules a frame fall to 1/e in {m['bleaching_lifetime_frames']:.0f} frames")
+            lines.append(f"bleaching: molecules per frame fall to 1/e in {m['bleaching_lifetime_frames']:.0f} frames")
         lines.append(f"metrics and figures: {self.folder}/")
         return "\n".join(lines)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from ds3d_tf.postprocessing.molecules.molecules import Molecules
     from ds3d_tf.postprocessing.pictures.picture import Picture
+    from ds3d_tf.postprocessing.pictures.png import Label
+    from ds3d_tf.postprocessing.pictures.window import Window
 
 PNG, TIFF, MOVIE = (".png",), (".tif", ".tiff"), (".gif", ".mp4")
 MOST_SLICES = 500
@@ -85,12 +89,7 @@ def render(
         assert limits is not None
         shown = write_movie(out, table, sigma_nm, limits, options.gamma, progress)
         return RenderedPicture(out, shown, (0, 0), options.pixel_nm, f"{mode}, turning")
-    if options.view == "all":
-        size = _sheet(table, out, options, sigma_nm, limits, progress)
-    elif options.slice_nm is not None:
-        size = _slices(table, out, options, sigma_nm, limits, progress)
-    else:
-        size = _one(table, out, options, sigma_nm, limits, progress)
+    size = _Drawing(table, options, sigma_nm, limits, progress).write(out)
     return RenderedPicture(out, len(table), size, options.pixel_nm, mode)
 
 
@@ -108,109 +107,102 @@ def _sigma_nm(table: Molecules, options: RenderOptions, *, needs_z: bool) -> np.
     return np.maximum(sigma_nm, max(options.min_sigma_nm, 0.05 * options.pixel_nm))
 
 
-def _picture(
-    table: Molecules,
-    view: str,
-    options: RenderOptions,
-    sigma_nm: np.ndarray | None,
-    limits: tuple[float, float] | None,
-    progress: Progress,
-) -> Picture:
-    from ds3d_tf.postprocessing.pictures.picture import picture_window, render_picture
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """What is drawn, and how: ``sigma_nm`` None counts molecules, ``limits`` None draws without colours of depth."""
 
-    window = picture_window(table, view, options.pixel_nm, sigma_nm)
-    return render_picture(table, window, sigma_nm, limits, progress)
+    table: Molecules
+    options: RenderOptions
+    sigma_nm: np.ndarray | None
+    limits: tuple[float, float] | None
+    progress: Progress
 
+    def write(self, out: Path) -> tuple[int, int]:
+        """Write the picture that the options ask for; return its pixels (columns, rows)."""
+        if self.options.view == "all":
+            return self._sheet(out)
+        if self.options.slice_nm is not None:
+            return self._slices(out, float(self.options.slice_nm))
+        return self._one(out)
 
-def _one(
-    table: Molecules,
-    out: Path,
-    options: RenderOptions,
-    sigma_nm: np.ndarray | None,
-    limits: tuple[float, float] | None,
-    progress: Progress,
-) -> tuple[int, int]:
-    from ds3d_tf.postprocessing.pictures.png import annotated, write_png
-    from ds3d_tf.postprocessing.pictures.tiff import write_tiff
+    def _window(self, view: str) -> Window:
+        from ds3d_tf.postprocessing.pictures.picture import picture_window
 
-    picture = _picture(table, options.view, options, sigma_nm, limits, progress)
-    rows, columns = picture.window.shape
-    if out.suffix.lower() in PNG:
-        image = picture.colours(options.brightest, options.gamma)
-        if options.view == "xz":
-            image = image[::-1]  # z upwards
-        write_png(out, annotated(image, options.pixel_nm, limits), options.pixel_nm)
-    else:
-        counts = picture.counts if limits is None else picture.colours(options.brightest, options.gamma)
-        write_tiff(out, counts, picture.window)
-    return columns, rows
+        return picture_window(self.table, view, self.options.pixel_nm, self.sigma_nm)
 
+    def _picture(self, view: str) -> Picture:
+        from ds3d_tf.postprocessing.pictures.picture import render_picture
 
-def _sheet(
-    table: Molecules,
-    out: Path,
-    options: RenderOptions,
-    sigma_nm: np.ndarray | None,
-    limits: tuple[float, float] | None,
-    progress: Progress,
-) -> tuple[int, int]:
-    from ds3d_tf.postprocessing.pictures.png import annotated, side_by_side, write_png
+        def told(task: str, done: int, total: int | None) -> None:
+            self.progress(f"{task} {view}", done, total)
 
-    pictures = {
-        view: _picture(
-            table,
-            view,
-            options,
-            sigma_nm,
-            limits,
-            lambda task, done, total, view=view: progress(f"{task} {view}", done, total),  # type: ignore[misc]
-        )
-        for view in ("xy", "xz", "zy")
-    }
-    xy, xz, zy = (one.colours(options.brightest, options.gamma) for one in pictures.values())
-    image = side_by_side(xy, xz, zy)
-    write_png(out, annotated(image, options.pixel_nm, limits), options.pixel_nm)
-    return image.shape[1], image.shape[0]
+        return render_picture(self.table, self._window(view), self.sigma_nm, self.limits, told)
 
+    def _shown(self, picture: Picture, level: float | None = None) -> np.ndarray:
+        """Return uint8 ``[rows, columns, 3]`` to look at."""
+        return picture.colours(level or self.options.brightest, self.options.gamma)
 
-def _slices(
-    table: Molecules,
-    out: Path,
-    options: RenderOptions,
-    sigma_nm: np.ndarray | None,
-    limits: tuple[float, float] | None,
-    progress: Progress,
-) -> tuple[int, int]:
-    import numpy as np
+    def _write_png(self, out: Path, image: np.ndarray, labels: Sequence[Label], panel_px: int | None = None) -> None:
+        from ds3d_tf.postprocessing.pictures.png import annotated, write_png
 
-    from ds3d_tf.postprocessing.pictures.colours import saturation_level
-    from ds3d_tf.postprocessing.pictures.picture import picture_window, render_picture
-    from ds3d_tf.postprocessing.pictures.png import annotated, tiled, write_png
-    from ds3d_tf.postprocessing.pictures.tiff import write_tiff
-    from ds3d_tf.postprocessing.pictures.window import check_size
+        sheet = annotated(image, self.options.pixel_nm, self.limits, labels=labels, panel_px=panel_px)
+        write_png(out, sheet, self.options.pixel_nm)
 
-    thickness_nm = float(options.slice_nm or 1)
-    window = picture_window(table, options.view, options.pixel_nm, sigma_nm)
-    depth_nm = table.xyz_nm[:, window.axes[2]]
-    first = np.floor(depth_nm.min() / thickness_nm)
-    which = (np.floor(depth_nm / thickness_nm) - first).astype(np.int64)
-    count = int(which.max()) + 1
-    if count > MOST_SLICES:
-        raise InputError(f"{argument('slice_nm')} {thickness_nm:g}: {count} slices; choose thicker ones")
-    check_size(window.shape[1] * count, window.shape[0], options.pixel_nm)
-    pictures = []
-    for index in range(count):
-        inside = which == index
-        part = replace(table, table=table.table[inside])
-        pictures.append(render_picture(part, window, None if sigma_nm is None else sigma_nm[inside], limits))
-        progress("slices", index + 1, count)
-    level = options.brightest or saturation_level(np.stack([one.counts for one in pictures]))
-    if out.suffix.lower() in PNG:
-        image = tiled([one.colours(level, options.gamma) for one in pictures])
-        caption = f"{count} slices of {thickness_nm:g} nm from z = {first * thickness_nm:g} nm"
-        caption = caption.replace("z =", f"{'xyz'[window.axes[2]]} =")
-        write_png(out, annotated(image, options.pixel_nm, limits, caption, window.shape[1]), options.pixel_nm)
-    else:
-        stack = [one.counts if limits is None else one.colours(level, options.gamma) for one in pictures]
-        write_tiff(out, np.stack(stack), window, (float(first * thickness_nm), thickness_nm))
-    return window.shape[1], window.shape[0]
+    def _one(self, out: Path) -> tuple[int, int]:
+        from ds3d_tf.postprocessing.pictures.tiff import write_tiff
+
+        picture = self._picture(self.options.view)
+        rows, columns = picture.window.shape
+        if out.suffix.lower() in PNG:
+            image = self._shown(picture)
+            upright = image[::-1] if self.options.view == "xz" else image  # z upwards
+            self._write_png(out, upright, [] if self.options.view == "xy" else [(0, 0, self.options.view)])
+        else:
+            write_tiff(out, picture.counts if self.limits is None else self._shown(picture), picture.window)
+        return columns, rows
+
+    def _sheet(self, out: Path) -> tuple[int, int]:
+        from ds3d_tf.postprocessing.pictures.png import side_by_side
+
+        xy, xz, zy = (self._shown(self._picture(view)) for view in ("xy", "xz", "zy"))
+        image, labels = side_by_side(xy, xz, zy)
+        self._write_png(out, image, labels)
+        return image.shape[1], image.shape[0]
+
+    def _slices(self, out: Path, thickness_nm: float) -> tuple[int, int]:
+        import numpy as np
+
+        from ds3d_tf.postprocessing.pictures.colours import saturation_level
+        from ds3d_tf.postprocessing.pictures.picture import render_picture
+        from ds3d_tf.postprocessing.pictures.png import tiled
+        from ds3d_tf.postprocessing.pictures.tiff import write_tiff
+        from ds3d_tf.postprocessing.pictures.window import check_size
+
+        window = self._window(self.options.view)
+        depth_nm = self.table.xyz_nm[:, window.axes[2]]
+        first = np.floor(depth_nm.min() / thickness_nm)
+        which = (np.floor(depth_nm / thickness_nm) - first).astype(np.int64)
+        count = int(which.max()) + 1
+        if count > MOST_SLICES:
+            raise InputError(f"{argument('slice_nm')} {thickness_nm:g}: {count} slices; choose thicker ones")
+        check_size(window.shape[1], window.shape[0], self.options.pixel_nm, count)
+        pictures = []
+        for index in range(count):
+            inside = which == index
+            sigma_nm = None if self.sigma_nm is None else self.sigma_nm[inside]
+            pictures.append(render_picture(self.table.where(inside), window, sigma_nm, self.limits))
+            self.progress("slices", index + 1, count)
+        level = self.options.brightest or saturation_level(np.stack([one.counts for one in pictures]))
+        lowest_nm = float(first * thickness_nm)
+        if out.suffix.lower() in PNG:
+            axis = "xyz"[window.axes[2]]
+            edges_nm = lowest_nm + thickness_nm * np.arange(count + 1)
+            names = [f"{axis} {low:g} to {high:g} nm" for low, high in pairwise(edges_nm)]
+            images = [self._shown(one, level) for one in pictures]
+            upright = [one[::-1] for one in images] if self.options.view == "xz" else images
+            image, labels = tiled(upright, names)
+            self._write_png(out, image, labels, window.shape[1])
+        else:
+            stack = [one.counts if self.limits is None else self._shown(one, level) for one in pictures]
+            write_tiff(out, np.stack(stack), window, (lowest_nm, thickness_nm))
+        return window.shape[1], window.shape[0]

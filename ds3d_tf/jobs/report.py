@@ -63,6 +63,7 @@ def report(
     from ds3d_tf.common.machine import describe_machine
     from ds3d_tf.postprocessing.drift.curve import read_drift
     from ds3d_tf.postprocessing.drift.figure import drift_figure
+    from ds3d_tf.postprocessing.molecules.molecules import check_one_recording
     from ds3d_tf.postprocessing.molecules.reading import read_molecules
     from ds3d_tf.postprocessing.pictures.picture import depth_limits
     from ds3d_tf.postprocessing.quality.figures import quality_figures
@@ -71,6 +72,7 @@ def report(
     from ds3d_tf.postprocessing.report.views import picture_views, scatter_sample
 
     table = read_molecules(molecules, camera_pixel_nm=options.camera_pixel_nm)
+    check_one_recording(table, "report")
     curve = read_drift(options.drift) if options.drift is not None else None
     localizer = _localizer(options.model)
     detections = table
@@ -100,7 +102,8 @@ def report(
             frames=panels,
             figures=figures,
             details=_details(localizer, quality.metrics),
-            history=[*table.history, *commands],
+            history=table.history,
+            commands=commands,
             versions={**machine["versions"], "system": machine["system"]},
         )
     )
@@ -125,7 +128,7 @@ def _panels(options: ReportOptions, detections: Molecules, localizer: Localizer 
     from ds3d_tf.postprocessing.molecules.molecules import known_pixel_nm
     from ds3d_tf.postprocessing.report.frames import frame_panels
 
-    source = open_frames(options.frames)
+    source = open_frames(options.frames, keep_damaged=True, position=options.position, channel=options.channel)
     if localizer is None:
         return frame_panels(source, detections, known_pixel_nm(detections, "a frame with its molecules"))
     pixel_nm = 1000 * localizer.setup.optics.pixel_um
@@ -143,8 +146,8 @@ def _numbers(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("frc_resolution_nm", "{:.1f} nm", "resolution in x, y (FRC)"),
         ("fsc_resolution_nm", "{:.1f} nm", "resolution in space (FSC)"),
         ("nena_sigma_nm", "{:.1f} nm", "precision by NeNA"),
-        ("molecules_per_frame", "{:.3g}", "molecules a frame"),
-        ("molecules_per_um2", "{:.3g}", "molecules a µm²"),
+        ("molecules_per_frame", "{:.3g}", "molecules per frame"),
+        ("molecules_per_um2", "{:.3g}", "molecules per µm²"),
         ("median_photons", "{:.0f}", "median photons"),
         ("bleaching_lifetime_frames", "{:.0f}", "frames to bleach to 1/e"),
     ):

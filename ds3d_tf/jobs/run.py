@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
@@ -15,15 +15,19 @@ from ds3d_tf.common.outputs import check_folder, mark_folder
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import RenderOptions, RunOptions
 from ds3d_tf.postprocessing.pipeline.plan import Plan, read_plan
-from ds3d_tf.postprocessing.pipeline.state import STATE_FILE, RunState, fingerprint
+from ds3d_tf.postprocessing.pipeline.state import STATE_FILE, RunState, files_digest, fingerprint
+
+if TYPE_CHECKING:
+    from ds3d_tf.localization.frames.source import FrameSource
 
 LOCALIZED, TABLE, FINAL, REPORT = "localized.csv", "localized.parquet", "molecules.csv", "report.html"
 STEP_TABLES = {"drift": "drifted.parquet", "filter": "filtered.parquet", "group": "grouped.parquet"}
 DRIFT_CURVE, DRIFT_FIGURE = "drifted_drift.csv", "drifted_drift.png"
+GROUP_FIGURE = "grouped_precision.png"
 PICTURE, PICTURE_TIFF, QUALITY = "picture.png", "picture.tif", "quality"
 FILES = (
-    STATE_FILE, "localized.*", FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, PICTURE, PICTURE_TIFF,
-    f"{QUALITY}/**",
+    STATE_FILE, "localized.*", FINAL, REPORT, *STEP_TABLES.values(), DRIFT_CURVE, DRIFT_FIGURE, GROUP_FIGURE, PICTURE,
+    PICTURE_TIFF, f"{QUALITY}/**",
 )  # fmt: skip
 # Fewer frames or molecules say more about noise than about drift.
 FEWEST_FRAMES, FEWEST_MOLECULES = 200, 2000
@@ -65,7 +69,7 @@ def run(
 
     Raises InputError for a recording, model, plan, option or output that cannot be used.
     """
-    plan = read_plan(options.steps)
+    plan = read_plan(options.steps).of(options.position, options.channel)
     out = check_folder(out, overwrite=True, command="run")
     from ds3d_tf.common.shipped import find_model
 
@@ -75,7 +79,7 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
         state = RunState(out, identity, overwrite)
         mark_folder(out, "run", FILES)
-        job = _Run(str(frames), str(model), out, plan, state, progress)
+        job = _Run(str(frames), str(model), model_path, out, plan, state, progress)
         if options.watch:
             return job.watch(options.interval_s, options.patience_s)
         return job.whole()
@@ -87,6 +91,7 @@ class _Run:
 
     frames: str
     model: str
+    model_path: Path
     out: Path
     plan: Plan
     state: RunState
@@ -96,21 +101,37 @@ class _Run:
 
     def whole(self) -> FinishedRun:
         from ds3d_tf.jobs.localize import localize
-        from ds3d_tf.localization.frames.source import open_frames
 
-        count = len(open_frames(self.frames, keep_damaged=True))
-        made_from = fingerprint("frames", None, str(count))
+        count = len(self._source())
+        made_from = self._inputs(count)
         table = self.out / LOCALIZED
-        options = self.plan.options["localize"]
+        options = self.plan.localize
         made_from = self._do(
             "localize",
             options,
             made_from,
             [table],
-            lambda: localize(self.model, self.frames, table, options, overwrite=True, progress=self.progress),  # type: ignore[arg-type]
-            f"--model {self.model} --frames {self.frames} --out {LOCALIZED}",
+            lambda: localize(self.model, self.frames, table, options, overwrite=True, progress=self.progress),
+            self._localized_by(),
         )
         return self._after(made_from, count)
+
+    def _source(self) -> FrameSource:
+        """Return the position and channel of the recording that is localized."""
+        from ds3d_tf.localization.frames.source import open_frames
+
+        chosen = self.plan.localize
+        return open_frames(self.frames, keep_damaged=True, position=chosen.position, channel=chosen.channel)
+
+    def _inputs(self, count: int) -> str:
+        """Return a text that is another one if the recording or the model are other ones than before."""
+        from ds3d_tf.localization.recording.identity import files_as_they_are
+
+        recording = files_as_they_are(self.frames)["digest"]
+        return fingerprint("frames", None, f"{count} {recording} {files_digest(self.model_path)}")
+
+    def _localized_by(self) -> str:
+        return f"--model {self.model} --frames {self.frames} --out {LOCALIZED}"
 
     def watch(self, interval_s: float, patience_s: float) -> FinishedRun:
         """Follow the recording; after each look, everything that comes after localization is made again."""
@@ -119,24 +140,31 @@ class _Run:
         from ds3d_tf.common.files import whole_file
         from ds3d_tf.postprocessing.pipeline.watching import follow
 
-        options: Any = self.plan.options["localize"]
+        options = self.plan.localize
         rows, count, finished = self.out / LOCALIZED, 0, None
         table = None
-        for table, source in follow(self.model, self.frames, rows, options, interval_s, patience_s, self.progress):
-            count = table.next_frame
-            if not table.rows:
-                continue
-            with whole_file(rows) as temporary:
-                shutil.copyfile(table.rows_file, temporary)
-            self.steps, self.commands = [("localize", f"{count} frames")], []
-            made_from = fingerprint("localize", options, fingerprint("frames", None, str(count)))
-            self.state.finished("localize", made_from)
-            try:
-                finished = self._after(made_from, count)
-            except InputError as error:  # too few molecules so far for a step
-                console.messages().print(f"after {count} of {len(source)} frames: {error}", soft_wrap=True)
-            else:
-                console.messages().print(f"{count} frames: {self.out / REPORT}", soft_wrap=True)
+        try:
+            for table, source in follow(self.model, self.frames, rows, options, interval_s, patience_s, self.progress):
+                count = table.next_frame
+                if not table.rows:
+                    continue
+                with whole_file(rows) as temporary:
+                    shutil.copyfile(table.rows_file, temporary)
+                self.steps = [("localize", f"{count} frames")]
+                self.commands = [f"ds3d localize {self._localized_by()}{_flags(options)}"]
+                made_from = fingerprint("localize", options, self._inputs(count))
+                self.state.finished("localize", made_from)
+                try:
+                    finished = self._after(made_from, count)
+                except InputError as error:  # too few molecules so far for a step
+                    console.messages().print(f"after {count} of {len(source)} frames: {error}", soft_wrap=True)
+                else:
+                    console.messages().print(f"{count} frames: {self.out / REPORT}", soft_wrap=True)
+        except KeyboardInterrupt:
+            if finished is not None:
+                text = f"{self.out / REPORT} shows what was there; run the same command again to follow on"
+                console.messages().print(text, soft_wrap=True)
+            raise
         if table is None or finished is None:
             raise InputError(f"{self.frames}: no molecules came; is the recording being written?")
         table.discard()
@@ -186,12 +214,11 @@ class _Run:
         return TABLE
 
     def _add_facts(self, frame_count: int) -> None:
-        from ds3d_tf.localization.frames.source import open_frames
         from ds3d_tf.localization.localizer import Localizer
         from ds3d_tf.postprocessing.molecules.reading import read_molecules
 
         table = read_molecules(self.out / LOCALIZED)
-        shape = open_frames(self.frames, keep_damaged=True).shape
+        shape = self._source().shape
         pixel_nm = round(1000 * Localizer(self.model).setup.optics.pixel_um, 6)
         replace(table, pixel_nm=pixel_nm, frame_shape=shape, frame_count=frame_count).save(self.out / TABLE)
 
@@ -277,11 +304,15 @@ class _Run:
             given,
             frames=self.frames,
             model=self.model,
+            position=self.plan.localize.position,
+            channel=self.plan.localize.channel,
             detections=self.out / TABLE,
             drift=curve if self._drifted() else None,
             title=given.title or Path(self.frames).stem,
         )
-        commands = list(self.commands)
+        shown = f"--frames {self.frames} --model {self.model} --detections {TABLE}"
+        shown += f" --drift {DRIFT_CURVE}" if options.drift is not None else ""
+        commands = [*self.commands, f"ds3d report {name} --out {REPORT} {shown}{_flags(given)}"]
         self._do(
             "report",
             given,

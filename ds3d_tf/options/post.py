@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ds3d_tf.common.options import Option, Options
-from ds3d_tf.options.shared import INPUT, Seed
+from ds3d_tf.options.shared import INPUT, Channel, Position, Seed
 
 _RULES, _LINKS, _PICTURE, _COLOURS, _METHOD = "Rules", "Links", "Picture", "Colours", "Method"
 _CONTENT, _WATCH = "Content", "Watch"
@@ -129,7 +129,7 @@ class RenderOptions(Options):
     ] = 0.0
     colour: Annotated[
         Literal["auto", "depth", "count"],
-        Option("--colour", "depth colours by z; count shows molecules a pixel, in TIFF as 32-bit numbers.", _COLOURS),
+        Option("--colour", "depth colours by z; count shows molecules per pixel, in TIFF as 32-bit numbers.", _COLOURS),
     ] = "auto"
     z_range_nm: Annotated[
         tuple[float, float] | None,
@@ -137,7 +137,7 @@ class RenderOptions(Options):
     ] = None
     brightest: Annotated[
         float | None,
-        Option("--brightest", "Molecules a pixel at which the picture is brightest.", _COLOURS, above=0),
+        Option("--brightest", "Molecules per pixel at which the picture is brightest.", _COLOURS, above=0),
     ] = None
     gamma: Annotated[
         float, Option("--gamma", "Exponent of the brightness; smaller shows faint parts.", _COLOURS, above=0)
@@ -171,6 +171,8 @@ class ReportOptions(Options):
     frames: Annotated[str | None, Option("--frames", "Recording, to show frames with their molecules.", _CONTENT)] = (
         None
     )
+    position: Position = None
+    channel: Channel = None
     model: Annotated[
         str | None,
         Option("--model", "Model that localized it: its setup and card, and what frames have left over.", _CONTENT),
@@ -201,6 +203,8 @@ class RunOptions(Options):
         Path | None,
         Option("--steps", "YAML of steps and their options, such as {drift: {method: comet}, group: false}.", INPUT),
     ] = None
+    position: Position = None
+    channel: Channel = None
     watch: Annotated[
         bool, Option("--watch", "Follow a recording while it is written; renew picture and report.", _WATCH)
     ] = False

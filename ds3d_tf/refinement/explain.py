@@ -30,6 +30,8 @@ _MIN_SUSPICION_UM = 0.03
 _FAINT_GAINS = 6.0
 _MAX_PARTNERS = 3
 _SPLIT_GAIN, _MAX_SPLITS = 6.0, 6
+# Emitters that nearly coincide converge slowly.
+_LAST_STEPS = 25
 
 
 def linear_start(scene: Scene, emitters: np.ndarray, empty: Fit) -> Fit:
@@ -90,12 +92,12 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
         fit = prune(scene, fit, rules)
         if rules.score(fit) < before + 1:
             break
-    fit = refit(scene, _reconsider(scene, fit, rules, max_tries), max_steps=6)
+    fit = refit(scene, _reconsider(scene, fit, rules, max_tries), max_steps=_LAST_STEPS)
     if len(fit.emitters):
         # What was taken away may have hidden that the one beside it is two.
-        fit = refit(scene, split_emitters(scene, fit, rules, _SPLIT_GAIN, _MAX_SPLITS), max_steps=6)
+        fit = refit(scene, split_emitters(scene, fit, rules, _SPLIT_GAIN, _MAX_SPLITS), max_steps=_LAST_STEPS)
     fit = prune(scene, fit, rules)
-    return refit(scene, fit, max_steps=6, tolerance=0.02)
+    return refit(scene, fit, max_steps=_LAST_STEPS, tolerance=0.002)
 
 
 def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:

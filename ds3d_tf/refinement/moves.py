@@ -20,6 +20,7 @@ _SEED_DISTANCE_UM = 1.5
 _PEAK_DISTANCE_PX = 5
 _MAX_PRUNINGS = 6
 _NEAR_CALL = 2.0
+_TWIN_UM = 0.4
 _JUMP_REACH_UM, _MIN_JUMP_UM, _RIDGE_JUMP_UM, _MAX_JUMPS = 0.6, 0.15, 0.3, 3
 
 
@@ -134,7 +135,9 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
         if not len(fit.emitters):
             return fit
         strength = strengths(scene, fit)
-        hopeless = np.flatnonzero(strength < 0.3 * rules.gain)
+        # Of two at nearly one place neither is strong, and yet the frame may need both. One that is weak by itself
+        # stands for a piece of background, whatever it gains.
+        hopeless = np.flatnonzero((strength < 0.3 * rules.gain) & ~_has_a_twin(fit))
         if len(hopeless):
             fit = refit(scene, without_emitters(scene, fit, hopeless), max_steps=4)
             continue
@@ -152,6 +155,11 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
             return fit
         fit = refit(scene, fit, max_steps=4)
     return fit
+
+
+def _has_a_twin(fit: Fit) -> np.ndarray:
+    distance = np.hypot(*(fit.emitters[:, None, :2] - fit.emitters[None, :, :2]).T)
+    return np.asarray((distance < _TWIN_UM).sum(axis=0) > 1)
 
 
 def nearest(fit: Fit, xyz_um: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,24 @@ from ds3d_tf.localization.localizer import Localizer
 from ds3d_tf.localization.tables.tables import from_table, read_table
 from ds3d_tf.model.files import load_model_folder
 
-NAMES = ["tetrapod_4um"]
+FOLDER = Path(__file__).resolve().parents[2] / "exported_models"
+VERSIONS = sorted(str(path.parent.relative_to(FOLDER)) for path in FOLDER.glob("*/*/saved_model.pb"))
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def model(request, repository):
-    return repository / "exported_models" / request.param
+@pytest.fixture(scope="module", params=VERSIONS)
+def model(request):
+    return FOLDER / request.param
+
+
+def newest(name):
+    """The version that a model's name stands for."""
+    return max((path for path in (FOLDER / name).iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
 
 
 def test_the_sample_recording_gives_its_table(model, ds3d, tmp_path):
-    sample = model / "1" / "sample"
+    sample = model / "sample"
     files = ["--frames", sample / "frames.tif", "--out", tmp_path / "a.csv"]
-    done = ds3d("localize", "--no-refine", "--model", model.name, *files)
+    done = ds3d("localize", "--no-refine", "--model", model, *files)
     assert done.returncode == 0, done.stderr
     expected = read_table(sample / "localizations.csv")
     assert len(expected) > 40
@@ -31,7 +38,7 @@ def test_the_sample_recording_gives_its_table(model, ds3d, tmp_path):
 
 
 def test_the_sample_table_is_near_the_truth(model):
-    sample = model / "1" / "sample"
+    sample = model / "sample"
     _, setup, _ = load_model_folder(model)
     found, truth = read_table(sample / "localizations.csv"), pd.read_csv(sample / "truth.csv")
     shape = np.load(sample / "frames.npy").shape[1:]
@@ -48,7 +55,7 @@ def test_the_five_lines_of_the_readme(repository, tmp_path, monkeypatch, capsys)
     text = (repository / "README.md").read_text(encoding="utf-8")
     code = re.search(r"## Five lines of Python.*?```python\n(.*?)```", text, re.S).group(1)
     assert len([line for line in code.splitlines() if line]) <= 5
-    sample = repository / "exported_models" / "tetrapod_4um" / "1" / "sample"
+    sample = newest("tetrapod_4um") / "sample"
     shutil.copy(sample / "frames.tif", tmp_path / "recording.tif")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
@@ -65,7 +72,7 @@ def test_as_tflite_it_takes_the_frames_of_the_sample(model, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
     from ds3d_tf.jobs.export import export
 
-    frames = model / "1" / "sample" / "frames.tif"
+    frames = model / "sample" / "frames.tif"
     exported = export(model, "tflite", tmp_path / "a.tflite", frames=frames, check=4)
     assert exported.agreement.lost == exported.agreement.added == 0
     assert Localizer(tmp_path / "a.tflite").setup == Localizer(model).setup

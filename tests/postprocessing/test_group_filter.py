@@ -12,6 +12,7 @@ from ds3d_tf.jobs.group import group
 from ds3d_tf.postprocessing import read_molecules
 from ds3d_tf.postprocessing.filtering import parse_rule
 from ds3d_tf.postprocessing.grouping import group_molecules
+from ds3d_tf.postprocessing.grouping.group import distances_over_stated
 from ds3d_tf.simulation.scenes import Photophysics, simulate_scene
 
 
@@ -31,6 +32,10 @@ def test_molecules_of_a_simulation_are_regrouped(scene_setup, seen, per_um2):
     purity, completeness = shares(grouped.group, scene.blink[rows])
     assert purity >= 0.98 and completeness >= 0.98
     np.testing.assert_allclose(grouped.measured_over_stated, 1, atol=0.12)
+    scaled = distances_over_stated(molecules, grouped.group)
+    lone = np.bincount(grouped.group)[grouped.group] == 1
+    assert np.isnan(scaled[lone]).all() and np.isfinite(scaled[~lone]).all()
+    np.testing.assert_allclose(np.nanstd(scaled, axis=0), 1, atol=0.12)
     # The errors of the grouped positions are as large as their uncertainties, which are smaller than before.
     first = np.unique(grouped.group, return_index=True)[1]
     truth = 1000 * scene.xyz_um[rows][first] + 1000 * 0.11 * 32.5 * np.array([1, 1, 0])
@@ -75,6 +80,7 @@ def test_the_job_of_grouping(tmp_path, scene_setup, seen):
     molecules.save(tmp_path / "a.parquet")
     done = group(tmp_path / "a.parquet", tmp_path / "b.csv")
     assert f"{len(molecules)} detections → {done.molecules} molecules" in done.summary()
+    assert done.figure == tmp_path / "b_precision.png" and done.figure.stat().st_size > 10_000
     again = read_molecules(tmp_path / "b.csv")
     assert len(again) == done.molecules and again.table["detections"].sum() == len(molecules)
     with pytest.raises(InputError, match="is grouped already"):
@@ -82,7 +88,8 @@ def test_the_job_of_grouping(tmp_path, scene_setup, seen):
     (tmp_path / "plain.csv").write_text("frame,x [nm],y [nm]\n1,2,3\n2,3,3\n")
     with pytest.raises(InputError, match=r"'ds3d localize --refine' gives it, or give the maximum distance"):
         group(tmp_path / "plain.csv", tmp_path / "c.csv")
-    assert group(tmp_path / "plain.csv", tmp_path / "c.csv", radius_nm=5).molecules == 1
+    plain = group(tmp_path / "plain.csv", tmp_path / "c.csv", radius_nm=5)
+    assert plain.molecules == 1 and plain.figure is None and not (tmp_path / "c_precision.png").exists()
     twice = molecules.changed(pd.concat([molecules.table] * 2, ignore_index=True), "twice")
     twice.save(tmp_path / "twice.parquet")
     with pytest.raises(InputError, match="frames start again"):

@@ -133,6 +133,8 @@ def test_only_the_columns_asked_for(tmp_path, make_molecules):
         ("frame,x [nm],y [nm]\n1,2,3\n1,,3\n", "molecule 2 has no number in column 'x .nm.'"),
         ("frame,x [nm],y [nm]\n1,nan,3\n", "'ds3d filter --drop-incomplete' removes them"),
         ("frame,x [nm],y [nm]\n1.5,2,3\n", "in frame 1.5; expected a whole number"),
+        ("frame,x [nm],y [nm]\n1e12,2,3\n", r"in frame 1e\+12; expected a whole number up to"),
+        ("frame,x [nm],y [nm]\n1,2,3\n2,4,1e300\n", r"molecule 2 has 1e\+300 in column 'y .nm.'.*is the unit right"),
         ("frame;x [nm];y [nm]\n1;2,5;3\n", "use a point for decimals"),
         ("frame,x [nm],y [nm]\n1,2,3\nframe,x [nm],y [nm]\n1,2,3\n", "two tables in one file"),
         ("frame,x [parsec],y [parsec]\n1,2,3\n", "unknown unit"),

@@ -151,6 +151,8 @@ def test_pngs_and_a_movie(tmp_path, table, monkeypatch):
     render(source, tmp_path / "turn.gif")
     with Image.open(tmp_path / "turn.gif") as movie:
         assert movie.n_frames == 6
+        colours = np.unique(np.asarray(movie.convert("RGB")).reshape(-1, 3), axis=0)
+        assert np.count_nonzero(np.ptp(colours.astype(int), axis=1) > 90) > 25  # the bar of depth has no bands
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffmpeg")
@@ -179,7 +181,7 @@ def test_two_dimensions_and_no_uncertainties(tmp_path):
 
 def test_refusals(tmp_path, table):
     source = tmp_path / "molecules.parquet"
-    far = table.changed(table.table.assign(**{"x [nm]": table.table["x [nm]"] * 1e6}), "far")
+    far = table.changed(table.table.assign(**{"x [nm]": table.table["x [nm]"] * 1e4}), "far")
     far.save(tmp_path / "far.csv")
     (tmp_path / "mine.png").write_text("mine")
     for path, out, options, message in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.jobs.report import report
@@ -97,6 +100,17 @@ def test_two_dimensions(tmp_path):
     report(tmp_path / "a.csv", tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert 'id="picture"' in text and 'id="scatter"' not in text
+
+
+def test_few_molecules_are_seen(make_molecules):
+    rng = np.random.default_rng(0)
+    made = make_molecules(1, rng.uniform(0, 30_000, (40, 3)))
+    bare = made.changed(made.table[["frame", "x [nm]", "y [nm]", "z [nm]"]], "bare")
+    for one, words in ((made, "of its own uncertainty"), (bare, "so that it is seen")):
+        view = picture_views(one)["xy"]
+        assert words in view.drawn
+        image = np.asarray(Image.open(io.BytesIO(base64.b64decode(view.png))))
+        assert np.count_nonzero(image.max(axis=2) > 80) > 40 * 6
 
 
 def test_large_pictures_are_made_smaller(monkeypatch, make_molecules):

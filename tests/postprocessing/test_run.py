@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -97,6 +98,36 @@ def test_a_changed_option_does_again_what_follows(recording, undisturbed, tmp_pa
     (out / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="did not write"):
         run(recording, MODEL, out)
+
+
+def test_one_channel_of_several(recording, tmp_path):
+    frames = tifffile.imread(recording)
+    dark = np.full_like(frames, int(np.median(frames)))
+    both = tmp_path / "both.tif"
+    tifffile.imwrite(both, np.stack([dark, frames], axis=1), imagej=True, metadata={"axes": "TCYX"})
+    plan = tmp_path / "lab.yaml"
+    plan.write_text("localize: {refine: false}\nquality: false\n")
+    with pytest.raises(InputError, match="channel"):
+        run(both, MODEL, tmp_path / "none", steps=plan)
+    one = run(both, MODEL, tmp_path / "one", steps=plan, channel="2")
+    alone = run(recording, MODEL, tmp_path / "alone", steps=plan)
+    assert (one.folder / "molecules.csv").read_text() == (alone.folder / "molecules.csv").read_text()
+    shown = [re.findall(r'alt="frame" src="([^"]+)"', (x.folder / "report.html").read_text()) for x in (one, alone)]
+    assert shown[0] == shown[1] and len(shown[0]) == 3
+    assert "--channel 2" in (one.folder / "report.html").read_text()
+
+
+def test_another_recording_of_the_same_name(recording, tmp_path):
+    path, plan = tmp_path / "frames.npy", tmp_path / "lab.yaml"
+    plan.write_text("localize: {refine: false}\nquality: false\nreport: false\n")
+    frames = tifffile.imread(recording)
+    np.save(path, frames[:3])
+    run(path, MODEL, tmp_path / "run", steps=plan)
+    before = (tmp_path / "run" / "molecules.csv").read_text()
+    np.save(path, frames[3:6])
+    steps = dict(run(path, MODEL, tmp_path / "run", steps=plan).steps)
+    assert steps["localize"] == steps["render"] == "done"
+    assert (tmp_path / "run" / "molecules.csv").read_text() != before
 
 
 @pytest.mark.slow

@@ -25,12 +25,10 @@ def find_fiducials(molecules: Molecules, progress: Progress = no_progress) -> li
         molecules: one recording.
         progress: told how many molecules are done.
     """
-    order = np.argsort(molecules.frame, kind="stable")
-    frame, xyz_nm = molecules.frame[order], molecules.xyz_nm[order]
-    sigma_nm = molecules.sigma_nm("drift")[order] if molecules.has_uncertainty else np.zeros_like(xyz_nm)
+    frame, xyz_nm = molecules.frame, molecules.xyz_nm
+    sigma_nm = molecules.sigma_nm("drift") if molecules.has_uncertainty else np.zeros_like(xyz_nm)
     sigma_nm = np.maximum(np.nan_to_num(sigma_nm), _LEAST_SIGMA_NM)
     sigma_nm[:, 2] *= 2
-    total = len(frame)
     group = link(
         frame,
         xyz_nm,
@@ -39,11 +37,13 @@ def find_fiducials(molecules: Molecules, progress: Progress = no_progress) -> li
         _GAP_FRAMES,
         exact_groups=True,
         memory=_MEMORY,
-        watch=lambda done: progress("looking for fiducials", done, total),
+        progress=progress,
+        task="looking for fiducials",
     )
     size = np.bincount(group)
     span = int(frame.max() - frame.min()) + 1
-    return [order[np.flatnonzero(group == one)] for one in np.flatnonzero(size >= PRESENT * span)]
+    order = np.argsort(frame, kind="stable")
+    return [order[group[order] == one] for one in np.flatnonzero(size >= PRESENT * span)]
 
 
 def drift_by_fiducials(

@@ -71,26 +71,13 @@ def group_molecules(
             f"{molecules.source}: no column {UNCERTAINTY!r}, which 'ds3d group' needs; 'ds3d localize --refine' "
             f"gives it, or give the maximum distance with {argument('radius_nm')}"
         )
-    order = np.argsort(molecules.frame, kind="stable")
-    frame, xyz_nm = molecules.frame[order], molecules.xyz_nm[order]
-    sigma_nm = molecules.sigma_nm("group")[order] if molecules.has_uncertainty else None
     if radius_nm is not None:
-        scale, radius = np.full((len(frame), 3), [1.0, 1.0, np.nan]), radius_nm
+        scale, radius = np.full((len(molecules), 3), [1.0, 1.0, np.nan]), radius_nm
     else:
-        assert sigma_nm is not None
-        scale, radius = sigma_nm, radius_sigmas
-    total = len(frame)
-    sorted_group = link(
-        frame,
-        xyz_nm,
-        scale,
-        radius,
-        gap_frames,
-        exact_groups=radius_nm is not None,
-        watch=lambda done: progress("grouping", done, total),
-    )
-    group = np.empty_like(sorted_group)
-    group[order] = sorted_group
+        scale, radius = molecules.sigma_nm("group"), radius_sigmas
+    exact = radius_nm is not None
+    frame, xyz_nm = molecules.frame, molecules.xyz_nm
+    group = link(frame, xyz_nm, scale, radius, gap_frames, exact_groups=exact, progress=progress)
     step = f"group: {gap_frames} gap frames, "
     step += f"radius {radius_nm:g} nm" if radius_nm is not None else f"radius {radius_sigmas:g} sigma"
     table = _merged(molecules.table, group)
@@ -108,16 +95,43 @@ def scatter_over_stated(molecules: Molecules, group: np.ndarray) -> tuple[float,
     """
     if not molecules.has_uncertainty:
         return np.nan, np.nan, np.nan
-    sigma_nm, xyz_nm = molecules.sigma_nm("group"), molecules.xyz_nm
+    sigma_nm = molecules.sigma_nm("group")
     free = len(group) - len(np.unique(group))
     found = []
     for axis in range(3):
-        weight = 1 / np.square(sigma_nm[:, axis])
-        sums = np.bincount(group, weight)
-        mean = np.bincount(group, weight * xyz_nm[:, axis]) / np.where(sums > 0, sums, 1)
-        squared = weight * np.square(xyz_nm[:, axis] - mean[group])
-        found.append(float(np.sqrt(squared.sum() / free)) if free and np.isfinite(weight).all() else np.nan)
+        off, _ = _off_the_mean(molecules.xyz_nm[:, axis], sigma_nm[:, axis], group)
+        known = bool(free) and bool(np.isfinite(sigma_nm[:, axis]).all())
+        found.append(float(np.sqrt(np.square(off).sum() / free)) if known else np.nan)
     return found[0], found[1], found[2]
+
+
+def distances_over_stated(molecules: Molecules, group: np.ndarray) -> np.ndarray:
+    """Return how far each detection is from the mean of its group, in units of what the uncertainties let expect.
+
+    Args:
+        molecules: detections with uncertainties.
+        group: int64 ``[N]``: group of each, from 0; no unit.
+
+    Returns:
+        float64 ``[N, 3]`` (x, y, z), no unit, of variance 1 if the uncertainties are right; NaN for lone detections.
+    """
+    sigma_nm, xyz_nm = molecules.sigma_nm("group"), molecules.xyz_nm
+    found = np.full(xyz_nm.shape, np.nan)
+    for axis in range(3):
+        off, share = _off_the_mean(xyz_nm[:, axis], sigma_nm[:, axis], group)
+        # A detection pulls the mean towards itself: by as much as it has of the group's weight.
+        expected = np.sqrt((1 - share).clip(0))
+        np.divide(off, expected, out=found[:, axis], where=expected > 1e-6)
+    return found
+
+
+def _off_the_mean(position_nm: np.ndarray, sigma_nm: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each detection's distance to its group's weighted mean in units of σ, and its share of the weight."""
+    weight = 1 / np.square(sigma_nm)
+    sums = np.bincount(group, weight)
+    sums = np.where(sums > 0, sums, 1)
+    mean = np.bincount(group, weight * position_nm) / sums
+    return (position_nm - mean[group]) / sigma_nm, weight / sums[group]
 
 
 def _merged(table: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:

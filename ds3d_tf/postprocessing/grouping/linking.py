@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ds3d_tf.common.progress import Progress, no_progress
+
 _NEAREST = 8
 _FAR = 1e30
-
-Watch = Callable[[int], None]
 
 
 def link(
@@ -22,7 +20,8 @@ def link(
     *,
     exact_groups: bool = False,
     memory: float = np.inf,
-    watch: Watch = lambda done: None,
+    progress: Progress = no_progress,
+    task: str = "grouping",
 ) -> np.ndarray:
     """Return the group of each detection.
 
@@ -30,18 +29,21 @@ def link(
     deviation of the difference of the two, if that is within ``radius``; the closest pairs are joined first.
 
     Args:
-        frame: int ``[N]``, ascending, no unit.
+        frame: int ``[N]``, in any order, no unit.
         xyz_nm: float ``[N, 3]`` (x, y, z), nm.
         sigma_nm: float ``[N, 3]``, standard deviations, nm; NaN or inf: this axis does not count.
         radius: largest distance, in standard deviations.
         gap_frames: frames in which a molecule may be missing.
         exact_groups: whether a group's position counts as exact, so that the distance does not depend on its size.
         memory: detections after which a group forgets where it was, for what moves slowly; inf: never.
-        watch: told how many detections are done.
+        progress: told how many detections are done.
+        task: what to call it.
 
     Returns:
         int64 ``[N]``: index of each detection's group, from 0 in the order of first frames; no unit.
     """
+    order = np.argsort(frame, kind="stable")
+    frame, xyz_nm, sigma_nm = frame[order], xyz_nm[order], sigma_nm[order]
     weight = np.where(np.isfinite(sigma_nm), 1 / np.square(np.nan_to_num(sigma_nm, nan=1.0, posinf=1.0)), 0.0)
     group = np.full(len(frame), -1, np.int64)
     starts = np.flatnonzero(np.diff(frame, prepend=frame[0] - 1)) if len(frame) else np.zeros(0, np.int64)
@@ -68,8 +70,10 @@ def link(
         sums = np.concatenate([sums, here_weight[new] * here[new]])
         weights = np.concatenate([weights, here_weight[new]])
         count += len(new)
-        watch(int(end))
-    return group
+        progress(task, int(end), len(frame))
+    in_given_order = np.empty_like(group)
+    in_given_order[order] = group
+    return in_given_order
 
 
 def _pairs(

@@ -39,6 +39,7 @@ class Molecules:
         frame_shape: (H, W) of the recording, pixels, if known.
         frame_count: number of frames of the recording, if known.
         history: what was done, one line a step.
+        incomplete: rows of the file that were left out, as they have no position.
     """
 
     table: pd.DataFrame
@@ -47,6 +48,7 @@ class Molecules:
     frame_shape: tuple[int, int] | None = None
     frame_count: int | None = None
     history: tuple[str, ...] = ()
+    incomplete: int = 0
 
     def __len__(self) -> int:
         return len(self.table)

@@ -38,6 +38,8 @@ _NAMES: dict[str, Callable[[Path], list[str]]] = {
     ".h5": picasso_names,
     ".smlm": smlm_names,
 }
+_FARTHEST_NM = 1e8  # ten centimetres: no stage goes farther
+_LAST_FRAME = 1e8
 
 
 def read_molecules(
@@ -79,6 +81,7 @@ def read_molecules(
         {column.name: _in_our_units(path, column, raw, name, pixel_nm) for name, column in known.items()}
     )
     table = _checked_rows(path, table, allow_empty, drop_incomplete)
+    incomplete = len(raw.columns[next(iter(known))]) - len(table)
     shape = raw.facts.get("frame_shape")
     return Molecules(
         table,
@@ -87,6 +90,7 @@ def read_molecules(
         None if shape is None else (int(shape[0]), int(shape[1])),
         raw.facts.get("frame_count"),
         tuple(raw.facts.get("history", ())),
+        incomplete,
     )
 
 
@@ -171,10 +175,20 @@ def _checked_rows(path: Path, table: pd.DataFrame, allow_empty: bool, drop_incom
                 "'ds3d filter --drop-incomplete' removes them"
             )
         table = table[finite].reset_index(drop=True)
+    for name in needed[1:]:
+        far = np.flatnonzero(np.abs(table[name].to_numpy()) > _FARTHEST_NM)
+        if len(far):
+            raise InputError(
+                f"{path}: molecule {far[0] + 1} has {table[name].iloc[far[0]]:g} in column {name!r}; "
+                f"expected less than {_FARTHEST_NM:g} nm; is the unit right?"
+            )
     frame = table[FRAME].to_numpy()
-    bad = np.flatnonzero((frame % 1 != 0) | (frame < 0))
+    bad = np.flatnonzero((frame % 1 != 0) | (frame < 0) | (frame > _LAST_FRAME))
     if len(bad):
-        raise InputError(f"{path}: molecule {bad[0] + 1} is in frame {frame[bad[0]]:g}; expected a whole number")
+        raise InputError(
+            f"{path}: molecule {bad[0] + 1} is in frame {frame[bad[0]]:g}; "
+            f"expected a whole number up to {_LAST_FRAME:g}"
+        )
     if len(frame) and frame.min() == 0:
         frame = frame + 1  # a program that counts frames from 0
     if not len(table) and not allow_empty:

@@ -7,7 +7,7 @@ import numpy as np
 _LIGHTNESS, _CHROMA = 0.76, 0.125
 _FIRST_HUE, _LAST_HUE = 285.0, 15.0  # degrees: from blue over green to red
 _STEPS = 256
-_BRIGHTEST_PERCENTILE = 99.5
+_BRIGHTEST_PERCENTILE = 98.0
 
 
 def depth_map_linear() -> np.ndarray:
@@ -61,10 +61,10 @@ def depth_weights(depth_nm: np.ndarray, limits_nm: tuple[float, float]) -> np.nd
 
 
 def saturation_level(counts: np.ndarray) -> float:
-    """Return the number of molecules a pixel at which a picture is as bright as it gets; no unit.
+    """Return the number of molecules per pixel at which a picture is as bright as it gets; no unit.
 
     Args:
-        counts: float ``[rows, columns]``, molecules a pixel (no unit).
+        counts: float ``[rows, columns]``, molecules per pixel (no unit).
     """
     lit = counts[counts > 0]
     if not lit.size:
@@ -79,7 +79,7 @@ def coloured(planes: np.ndarray, level: float, gamma: float) -> np.ndarray:
     Args:
         planes: float32 ``[4, rows, columns]``: number of molecules, then sums of their linear colours; or ``[1, …]``,
             which becomes a picture in one perceptually even map (no unit).
-        level: molecules a pixel that are as bright as it gets.
+        level: molecules per pixel that are as bright as it gets.
         gamma: exponent of the brightness; below 1 shows faint parts.
 
     Returns:

@@ -14,7 +14,13 @@ from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import whole_file
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.postprocessing.molecules.molecules import Molecules
-from ds3d_tf.postprocessing.pictures.colours import coloured, depth_weights, saturation_level
+from ds3d_tf.postprocessing.pictures.colours import (
+    coloured,
+    depth_map_linear,
+    depth_weights,
+    saturation_level,
+    to_display,
+)
 from ds3d_tf.postprocessing.pictures.gaussians import add_gaussians
 from ds3d_tf.postprocessing.pictures.png import annotated
 from ds3d_tf.postprocessing.pictures.window import AXES, window_around
@@ -29,6 +35,7 @@ MOST_MOLECULES = 300_000
 _MILLISECONDS = 80
 _TURNS_IN_MP4 = 2  # players do not repeat it by themselves
 _LEAST_SIGMA_PX = 0.6
+_GIF_HUES, _GIF_GREYS = 30, 16
 
 
 def check_movie_name(path: Path) -> None:
@@ -100,8 +107,21 @@ def _turned(
 
 
 def _write_gif(path: Path, sheets: list[Image.Image]) -> None:
-    frames = [sheet.quantize(192) for sheet in sheets]
+    from PIL import Image
+
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette().ravel().tolist())
+    frames = [sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for sheet in sheets]
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0)
+
+
+def _palette() -> np.ndarray:
+    """Return uint8 ``[256, 3]``, sRGB values: the colours of depth in several brightnesses, and greys of text."""
+    hues = to_display(depth_map_linear())[np.rint(np.linspace(0, 255, _GIF_HUES)).astype(int)]
+    levels = np.linspace(0, 1, (256 - _GIF_GREYS) // _GIF_HUES + 1)[1:]
+    lit = (levels[:, None, None] * hues).reshape(-1, 3)
+    greys = np.repeat(np.linspace(0, 1, 256 - len(lit))[:, None], 3, axis=1)
+    return np.asarray(np.rint(255 * np.concatenate([greys, lit])), np.uint8)
 
 
 def _write_mp4(path: Path, sheets: list[Image.Image]) -> None:

@@ -22,7 +22,7 @@ class Picture:
     """An accumulated picture.
 
     Attributes:
-        planes: float32 ``[C, rows, columns]``: molecules a pixel, and, if coloured, sums of linear colours (no unit).
+        planes: float32 ``[C, rows, columns]``: molecules per pixel, and, if coloured, sums of linear colours (no unit).
         window: the part of the sample, in nm.
         z_limits_nm: depths of the first and the last colour, nm; None for a picture without depth.
         molecules: how many molecules it was made of.
@@ -35,7 +35,7 @@ class Picture:
 
     @property
     def counts(self) -> np.ndarray:
-        """float32 ``[rows, columns]``: molecules a pixel; no unit."""
+        """float32 ``[rows, columns]``: molecules per pixel; no unit."""
         return np.asarray(self.planes[0])
 
     def colours(self, level: float | None = None, gamma: float = 0.5) -> np.ndarray:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _ROUND_LENGTHS = (1, 2, 5)
+_GREY = "#b0b0b0"
+
+Label = tuple[int, int, str]  # column and row of a panel's corner, and what it shows
 
 
 def round_length(length: float) -> float:
@@ -32,16 +35,16 @@ def annotated(
     image: np.ndarray,
     pixel_nm: float,
     z_limits_nm: tuple[float, float] | None,
-    caption: str = "",
+    labels: Sequence[Label] = (),
     panel_px: int | None = None,
 ) -> Image.Image:
-    """Return a picture with its scale bar, its colours of depth and a caption below.
+    """Return a picture with its scale bar, its colours of depth and the names of its panels.
 
     Args:
         image: uint8 ``[rows, columns, 3]``, sRGB values.
         pixel_nm: pixel, nm.
         z_limits_nm: depths of the first and the last colour, nm; None: no colour bar.
-        caption: one line, or empty.
+        labels: (column, row, text) at the upper left corner of each panel, pixels.
         panel_px: columns of one panel, of which the scale bar is about a quarter; None: the whole picture's.
     """
     from PIL import Image, ImageDraw
@@ -59,9 +62,8 @@ def annotated(
     top = sheet.height - below + text_px // 2
     draw.rectangle((text_px, top, text_px + bar_px - 1, top + max(2, text_px // 4)), fill="white")
     draw.text((text_px, top + text_px // 2), length_text(bar_nm), fill="white", font=font)
-    if caption:
-        place = (text_px + max(bar_px, 5 * text_px) + 2 * text_px, top + text_px // 2)
-        draw.text(place, caption, fill="#b0b0b0", font=font)
+    for left, upper, text in labels:
+        draw.text((left + text_px // 2, upper + text_px // 3), text, fill=_GREY, font=font)
     if z_limits_nm is not None:
         _draw_depth_bar(sheet, draw, font, text_px, sheet.width - side, sheet.height - below, z_limits_nm)
     return sheet
@@ -80,8 +82,8 @@ def _draw_depth_bar(
 ) -> None:
     from PIL import Image
 
-    height = min(rows - 3 * text_px, 22 * text_px)
-    top = 2 * text_px
+    top = int(2.6 * text_px)
+    height = min(rows - top - text_px, 22 * text_px)
     colours = np.rint(to_display(depth_map_linear()) * 255).astype(np.uint8)
     place = np.rint(np.linspace(255, 0, height)).astype(int)
     strip = np.repeat(colours[place][:, None], text_px, axis=1)
@@ -103,8 +105,8 @@ def depth_ticks(low_nm: float, high_nm: float, most: int) -> list[float]:
     return [float(k * step) for k in np.arange(first, np.floor(high_nm / step + 1e-9) + 1)]
 
 
-def side_by_side(xy: np.ndarray, xz: np.ndarray, zy: np.ndarray, gap: int = 6) -> np.ndarray:
-    """Return three projections on one sheet: xy, zy on its right, xz (z upwards) below.
+def side_by_side(xy: np.ndarray, xz: np.ndarray, zy: np.ndarray, gap: int = 6) -> tuple[np.ndarray, list[Label]]:
+    """Return three projections on one sheet and their labels: xy, zy on its right, xz (z upwards) below.
 
     Args:
         xy: uint8 ``[y, x, 3]``, sRGB values.
@@ -113,7 +115,7 @@ def side_by_side(xy: np.ndarray, xz: np.ndarray, zy: np.ndarray, gap: int = 6) -
         gap: pixels between them.
 
     Returns:
-        uint8 ``[rows, columns, 3]``, sRGB values.
+        uint8 ``[rows, columns, 3]``, sRGB values; names of columns and rows.
     """
     rows, columns, depth = xy.shape[0], xy.shape[1], zy.shape[1]
     sheet = np.zeros((rows + gap + xz.shape[0], columns + gap + depth, 3), np.uint8)
@@ -121,18 +123,19 @@ def side_by_side(xy: np.ndarray, xz: np.ndarray, zy: np.ndarray, gap: int = 6) -
     sheet[:rows, :columns] = xy
     sheet[:rows, columns + gap :] = zy
     sheet[rows + gap :, :columns] = xz[::-1]
-    return sheet
+    return sheet, [(0, 0, "xy"), (columns + gap, 0, "zy"), (0, rows + gap, "xz")]
 
 
-def tiled(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
-    """Return slices on one sheet, in reading order.
+def tiled(images: Sequence[np.ndarray], names: Sequence[str], gap: int = 4) -> tuple[np.ndarray, list[Label]]:
+    """Return slices on one sheet in reading order, and their labels.
 
     Args:
         images: uint8 ``[rows, columns, 3]`` each, sRGB values.
+        names: what each of them is.
         gap: pixels between them.
 
     Returns:
-        uint8 ``[rows, columns, 3]``, sRGB values.
+        uint8 ``[rows, columns, 3]``, sRGB values; the names with their places.
     """
     rows, columns = images[0].shape[:2]
     across = max(1, int(np.ceil(np.sqrt(len(images) * rows / columns))))
@@ -140,10 +143,12 @@ def tiled(images: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
     sheet = np.zeros((down * (rows + gap) - gap, across * (columns + gap) - gap, 3), np.uint8)
     sheet[np.arange(sheet.shape[0]) % (rows + gap) >= rows] = 40
     sheet[:, np.arange(sheet.shape[1]) % (columns + gap) >= columns] = 40
-    for index, image in enumerate(images):
+    labels = []
+    for index, (image, name) in enumerate(zip(images, names, strict=True)):
         top, left = index // across * (rows + gap), index % across * (columns + gap)
         sheet[top : top + rows, left : left + columns] = image
-    return sheet
+        labels.append((left, top, name))
+    return sheet, labels
 
 
 def write_png(path: str | Path, sheet: Image.Image, pixel_nm: float) -> None:

@@ -20,7 +20,7 @@ def write_tiff(
 
     Args:
         path: file to write.
-        image: float32 ``[rows, columns]`` or ``[slice, rows, columns]`` (molecules a pixel), or uint8 with a
+        image: float32 ``[rows, columns]`` or ``[slice, rows, columns]`` (molecules per pixel), or uint8 with a
             last axis of three colours (sRGB values).
         window: where the picture is.
         slices_nm: lower edge of the first slice and thickness, nm.

@@ -11,6 +11,7 @@ from ds3d_tf.common.errors import InputError, argument
 # Direction → axes of the columns, of the rows, and along the line of sight.
 AXES = {"xy": (0, 1, 2), "xz": (0, 2, 1), "zy": (2, 1, 0)}
 MAX_PIXELS = 300_000_000
+MAX_SIDE_PX = 200_000
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def window_around(
     return Window(float(left), float(top), float(pixel_nm), (int(counts[1]), int(counts[0])), axes)
 
 
-def check_size(columns: int, rows: int, pixel_nm: float) -> None:
-    """Raise InputError if a picture of so many pixels is too large."""
-    if columns * rows > MAX_PIXELS:
+def check_size(columns: int, rows: int, pixel_nm: float, slices: int = 1) -> None:
+    """Raise InputError if a picture, or a stack of slices, of so many pixels is too large."""
+    too_large = max(np.sqrt(columns * rows * slices / MAX_PIXELS), max(columns, rows) / MAX_SIDE_PX)
+    if too_large > 1:
         raise InputError(
             f"{argument('pixel_nm')} {pixel_nm:g}: the picture would have {columns}×{rows} pixels "
-            f"({columns * pixel_nm / 1000:.0f}×{rows * pixel_nm / 1000:.0f} µm); choose larger pixels, "
-            f"{pixel_nm * np.sqrt(columns * rows / MAX_PIXELS):.3g} nm or more, or a part of the sample"
+            f"({columns * pixel_nm / 1000:.0f}×{rows * pixel_nm / 1000:.0f} µm){f', {slices} times' * (slices > 1)}; "
+            f"choose larger pixels, {pixel_nm * too_large:.3g} nm or more, or a part of the sample"
         )

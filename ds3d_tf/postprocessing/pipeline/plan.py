@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "drift": {"method": "correlation"},
     "filter": {"keep": ("uncertainty<60", "uncertainty_z<120")},
 }
-_GIVEN_BY_RUN = {"report": ("frames", "model", "detections", "drift")}
+_GIVEN_BY_RUN = {"report": ("frames", "model", "detections", "drift", "position", "channel")}
 _NEEDED = ("localize",)
 
 
@@ -50,6 +50,19 @@ class Plan:
 
     def __contains__(self, step: str) -> bool:
         return step in self.options
+
+    @property
+    def localize(self) -> LocalizeOptions:
+        """Options of the step that no plan can do without."""
+        options = self.options["localize"]
+        assert isinstance(options, LocalizeOptions)
+        return options
+
+    def of(self, position: str | None, channel: str | None) -> Plan:
+        """Return the plan for one position and channel of the recording, where these are given."""
+        known = self.localize
+        chosen = replace(known, position=position or known.position, channel=channel or known.channel)
+        return replace(self, options={**self.options, "localize": chosen})
 
 
 def read_plan(path: str | Path | None) -> Plan:

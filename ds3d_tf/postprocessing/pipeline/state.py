@@ -64,3 +64,13 @@ def fingerprint(step: str, options: Options | None, made_from: str) -> str:
     values = {} if options is None else {key: str(value) for key, value in dataclasses.asdict(options).items()}
     text = json.dumps([step, values, made_from, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def files_digest(path: Path) -> str:
+    """Return a short text of the names, sizes and times of change of a file, or of all files in a folder."""
+    files = [one for one in (path.rglob("*") if path.is_dir() else [path]) if one.is_file()]
+    digest = hashlib.sha256()
+    for one in sorted(files):
+        status = one.stat()
+        digest.update(f"{one.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

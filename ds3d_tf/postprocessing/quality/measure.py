@@ -21,6 +21,7 @@ _LINK_RADIUS, _LINK_GAP = 6.0, 0
 _SMALLEST_PIXEL_NM = 1.0
 _DEFAULT_SIGMA_NM = 20.0
 _SHELL_REPEATS = 2
+_SIGMA_PER_MEDIAN = 1.4826  # of a normal distribution's absolute values
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Quality:
         frc: ring correlation in x and y, if there are enough molecules.
         fsc: shell correlation, if the table has depths.
         nena: nearest neighbours in consecutive frames, if the table is not grouped.
-        over_time: molecules a frame, photons.
+        over_time: molecules per frame, photons.
         sigma_nm: float64 ``[N, 3]``, stated standard deviations, nm; None if the table has none.
     """
 
@@ -115,25 +116,22 @@ def _counts(molecules: Molecules) -> dict[str, Any]:
 
 
 def _scatter(molecules: Molecules, sigma_nm: np.ndarray, progress: Progress) -> dict[str, Any]:
-    """Return how far apart positions of one molecule in consecutive frames are, in units of what they state."""
-    from ds3d_tf.postprocessing.grouping.group import scatter_over_stated
+    """Return how far apart positions of one molecule in consecutive frames are, in units of what they state.
 
-    order = np.argsort(molecules.frame, kind="stable")
-    total = len(order)
-    linked = link(
-        molecules.frame[order],
-        molecules.xyz_nm[order],
-        sigma_nm[order],
-        _LINK_RADIUS,
-        _LINK_GAP,
-        watch=lambda done: progress("following molecules", done, total),
-    )
-    group = np.empty_like(linked)
-    group[order] = linked
-    ratio = np.array(scatter_over_stated(molecules, group))
+    The median tells it: where molecules are dense, some neighbours are taken for one molecule, and are far apart.
+    """
+    from ds3d_tf.postprocessing.grouping.group import distances_over_stated
+
+    frame, task = molecules.frame, "following molecules"
+    group = link(frame, molecules.xyz_nm, sigma_nm, _LINK_RADIUS, _LINK_GAP, progress=progress, task=task)
+    distances = distances_over_stated(molecules, group)
+    linked = np.isfinite(distances[:, 0])
+    ratio = np.full(3, np.nan)
+    if linked.any():
+        ratio = _SIGMA_PER_MEDIAN * np.median(np.abs(distances[linked]), axis=0)
     return {
         "measured_over_stated_sigma": _by_axis(ratio),
-        "mean_frames_on": float(total / (linked.max() + 1)),
+        "mean_frames_on": float(len(frame) / (group.max() + 1)),
     }
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a recording over time: molecules a frame, photons, bleaching."""
+"""What becomes of a recording over time: molecules per frame, photons, bleaching."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class OverTime:
 
     Attributes:
         frame: float64 ``[B]``, middle of each block; no unit.
-        per_frame: float64 ``[B]``, molecules a frame.
+        per_frame: float64 ``[B]``, molecules per frame.
         photons: float64 ``[B]``, median photons; None if the table has none.
-        fit: float64 ``[B]``, molecules a frame by the fitted exponential; None without bleaching.
+        fit: float64 ``[B]``, molecules per frame by the fitted exponential; None without bleaching.
         lifetime_frames: frames in which the number falls to 1/e; None without bleaching.
     """
 
@@ -32,7 +32,7 @@ class OverTime:
 
 
 def bleaching(frame: np.ndarray, frames: int, photons: np.ndarray | None = None) -> OverTime:
-    """Return molecules a frame and photons over time, with an exponential through the former if they become fewer.
+    """Return molecules per frame and photons over time, with an exponential through the former if they become fewer.
 
     Args:
         frame: int ``[N]``, from 1, no unit.

@@ -28,6 +28,7 @@ class FramePanel:
         frame_png: the frame, base64.
         residual_png: frame less rebuilt frame, base64; empty if it is not known.
         size_px: (columns, rows) of the images, pixels.
+        pixel_nm: their pixel, nm.
         circles_px: (column, row) of each molecule, pixels.
         explained: share of the frame's variance that its molecules explain; None if not known.
     """
@@ -36,6 +37,7 @@ class FramePanel:
     frame_png: str
     residual_png: str
     size_px: tuple[int, int]
+    pixel_nm: float
     circles_px: tuple[tuple[float, float], ...]
     explained: float | None
 
@@ -76,7 +78,7 @@ def _panel(
     mask_rad: np.ndarray | None,
 ) -> FramePanel:
     here = molecules.where(molecules.frame == number)
-    title = f"frame {number}: {len(here)} molecules"
+    title = f"frame {number}: {len(here)} molecule{'s' * (len(here) != 1)}"
     residual_png, explained = "", None
     # A large frame is cut around its middle.
     height, width = frame.shape
@@ -94,7 +96,7 @@ def _panel(
     at = np.column_stack([here.table[X] / pixel_nm - left, here.table[Y] / pixel_nm - top])
     circles = tuple((float(x), float(y)) for x, y in at if 0 <= x < columns and 0 <= y < rows)
     shades = _shades(frame, frame)[cut]
-    return FramePanel(title, png_base64(shades), residual_png, (columns, rows), circles, explained)
+    return FramePanel(title, png_base64(shades), residual_png, (columns, rows), pixel_nm, circles, explained)
 
 
 def _shades(image: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ds3d_tf.postprocessing.pictures.png import depth_ticks, length_text, round_length
 from ds3d_tf.postprocessing.report.frames import FramePanel
 from ds3d_tf.postprocessing.report.views import View, depth_colours
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PAGE = Path(__file__).parent / "page"
+_PX_PER_INCH = 124  # two panels are as wide as the page
 _VIEW_NAMES = {"xy": "x, y", "xz": "x, z", "zy": "z, y"}
 
 
@@ -36,6 +38,7 @@ class PageContent:
         figures: (name, caption, figure).
         details: (headline, plain text) of what can be unfolded.
         history: what was done, one line a step.
+        commands: the commands that made it, in order.
         versions: name → version.
     """
 
@@ -49,6 +52,7 @@ class PageContent:
     figures: Sequence[tuple[str, str, Figure]] = ()
     details: Sequence[tuple[str, str]] = ()
     history: Sequence[str] = ()
+    commands: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -65,7 +69,8 @@ def make_page(content: PageContent) -> str:
     parts.append(_provenance(content))
     depth = None
     if content.z_limits_nm is not None:
-        depth = {"limits": list(content.z_limits_nm), "colours": depth_colours()}
+        limits = list(content.z_limits_nm)
+        depth = {"limits": limits, "ticks": depth_ticks(*content.z_limits_nm, 5), "colours": depth_colours()}
     views = {name: {"pixel_nm": view.pixel_nm} for name, view in content.views.items()}
     data = json.dumps({"views": views, "depth": depth, "sample": content.sample}).replace("</", "<\\/")
     return (
@@ -97,8 +102,10 @@ def _picture(content: PageContent) -> str:
         f'<img id="view-{name}" alt="" hidden src="data:image/png;base64,{view.png}">'
         for name, view in content.views.items()
     )
-    pixel = next(iter(content.views.values())).pixel_nm
-    note = f"Pixels of {pixel:.3g} nm. Drag to move, turn the wheel to zoom, double-click to see all."
+    buttons += '<button data-save="picture">Save as PNG</button>'
+    view = next(iter(content.views.values()))
+    note = f"Pixels of {view.pixel_nm:.3g} nm; {view.drawn}. "
+    note += "Drag to move, turn the wheel to zoom, double-click to see all."
     return (
         f'<h2>Picture</h2><div class="bar">{buttons}<span class="note screen">{note}</span></div>'
         f'<canvas id="picture"></canvas>{images}'
@@ -108,7 +115,8 @@ def _picture(content: PageContent) -> str:
 def _scatter(sample: dict[str, Any]) -> str:
     note = f"{sample['shown']} molecules. Drag to turn, turn the wheel to zoom, double-click to begin again."
     return (
-        f'<h2>Molecules in space</h2><div class="bar"><span class="note screen">{note}</span></div>'
+        '<h2>Molecules in space</h2><div class="bar"><button data-save="scatter">Save as PNG</button>'
+        f'<span class="note screen">{note}</span></div>'
         '<canvas id="scatter"></canvas>'
     )
 
@@ -117,30 +125,37 @@ def _frames(panels: Sequence[FramePanel]) -> str:
     blocks = []
     for panel in panels:
         columns, rows = panel.size_px
+        bar_nm = round_length(columns * panel.pixel_nm / 4)
+        left, low, thick = columns / 30, rows * (1 - 1 / 30), rows / 90
         reach = max(2.5, columns / 40)
         circles = "".join(f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{reach:.1f}"/>' for x, y in panel.circles_px)
         mark = f'<svg viewBox="0 0 {columns} {rows}" fill="none" stroke="#ffb000" stroke-width="{reach / 6:.2f}">'
-        mark += f"{circles}</svg>"
-        image = f'<img class="pixels" alt="frame" src="data:image/png;base64,{panel.frame_png}">'
-        blocks.append(
-            f'<figure><div class="over">{image}{mark}</div><figcaption>{html.escape(panel.title)}</figcaption></figure>'
+        bar = f'<rect x="{left:.2f}" y="{low - thick:.2f}" width="{bar_nm / panel.pixel_nm:.2f}" height="{thick:.2f}"/>'
+        bar += (
+            f'<text x="{left:.2f}" y="{low - 2.5 * thick:.2f}" font-size="{rows / 22:.2f}">{length_text(bar_nm)}</text>'
         )
+        mark += f'{circles}<g fill="#fff" stroke="none">{bar}</g></svg>'
+        image = f'<img class="pixels" alt="frame" src="data:image/png;base64,{panel.frame_png}">'
+        caption = f"<figcaption>{html.escape(panel.title)}</figcaption>"
+        parts = [f'<figure><div class="over">{image}{mark}</div>{caption}</figure>']
         if panel.residual_png:
-            text = "frame less its molecules' images, same grey values"
+            text = "frame minus the images of its molecules, same grey values"
             if panel.explained is not None:
                 text += f"; they explain {panel.explained:.0%} of its variance"
             image = f'<img class="pixels" alt="residual" src="data:image/png;base64,{panel.residual_png}">'
-            blocks.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+            parts.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+        blocks.append(f"<div>{''.join(parts)}</div>")
     return f'<h2>Frames and their molecules</h2><div class="frames">{"".join(blocks)}</div>'
 
 
 def _figure(name: str, caption: str, figure: Figure) -> str:
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=110, format="png")
+    figure.savefig(stream, dpi=200, format="png")
     png = base64.b64encode(stream.getvalue()).decode("ascii")
     alt = html.escape(name)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{alt}" src="data:image/png;base64,{png}">{caption}</figure>'
+    width = f"{_PX_PER_INCH * figure.get_figwidth():.0f}"
+    return f'<figure><img alt="{alt}" width="{width}" src="data:image/png;base64,{png}">{caption}</figure>'
 
 
 def _provenance(content: PageContent) -> str:
@@ -154,4 +169,7 @@ def _provenance(content: PageContent) -> str:
         for name, text in content.details
     )
     made = f"<ol>{steps}</ol>" if steps else '<p class="note">The table does not say what was done before.</p>'
+    if content.commands:
+        commands = html.escape("\n".join(content.commands))
+        made += f"<p>Commands</p><pre>{commands}</pre>"
     return f"<h2>How it was made</h2>{made}{details}<h2>Versions</h2><table>{versions}</table>"

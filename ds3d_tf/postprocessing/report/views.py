@@ -18,14 +18,17 @@ _LARGEST_SIDE_PX = 1500
 _PIXEL_NM = 10.0
 _SAMPLE = 20_000
 _COARSER = 1.35
+# Of so few molecules each is drawn so wide that it is seen in a picture of the whole field.
+_FEW, _FIELD_PER_SIGMA = 2000, 700.0
 
 
 @dataclass(frozen=True)
 class View:
-    """A projection as PNG, base64, and its pixel, nm."""
+    """A projection as PNG, base64, its pixel, nm, and how molecules are drawn in it, in words."""
 
     png: str
     pixel_nm: float
+    drawn: str
 
 
 def png_base64(image: np.ndarray) -> str:
@@ -55,14 +58,22 @@ def picture_views(molecules: Molecules, pixel_nm: float | None = None) -> dict[s
     limits = depth_limits(molecules, None) if molecules.has_z else None
     extent_nm = float(np.ptp(molecules.xyz_nm, axis=0).max())
     pixel = pixel_nm or max(_PIXEL_NM, extent_nm / _LARGEST_SIDE_PX)
+    seen_nm = extent_nm / _FIELD_PER_SIGMA if len(molecules) < _FEW else 0.0
+    shown_as = "each molecule counts in one pixel"
+    if sigma_nm is not None:
+        shown_as = "each molecule is a Gaussian of its own uncertainty, σ at least {:.3g} nm"
+    elif seen_nm:
+        sigma_nm = np.zeros((len(molecules), 3))
+        shown_as = "each molecule is drawn with σ = {:.3g} nm, so that it is seen"
     while True:
+        least_nm = 0.0 if sigma_nm is None else max(0.3 * pixel, seen_nm)
         views = {}
         for name in names:
-            wide = None if sigma_nm is None else np.maximum(sigma_nm, 0.3 * pixel)
+            wide = None if sigma_nm is None else np.maximum(sigma_nm, least_nm)
             window = picture_window(molecules, name, pixel, wide)
             picture = render_picture(molecules, window, wide, limits)
             image = picture.colours(saturation_level(picture.counts))
-            views[name] = View(png_base64(image[::-1] if name == "xz" else image), pixel)
+            views[name] = View(png_base64(image[::-1] if name == "xz" else image), pixel, shown_as.format(least_nm))
         if sum(len(view.png) for view in views.values()) <= LARGEST_BYTES:
             return views
         pixel *= _COARSER
@@ -83,4 +94,5 @@ def scatter_sample(molecules: Molecules, seed: int = 0) -> dict[str, Any]:
     size = np.maximum(high - low, 1.0)
     steps = np.rint(((xyz_nm - low) / size).clip(0, 1) * 65535).astype("<u2")
     points = base64.b64encode(steps.tobytes()).decode("ascii")
-    return {"points": points, "size_nm": size.round(1).tolist(), "colours": depth_colours(), "shown": len(xyz_nm)}
+    box = {"low_nm": low.round(1).tolist(), "size_nm": size.round(1).tolist()}
+    return {"points": points, **box, "shown": len(xyz_nm)}

@@ -4,7 +4,6 @@ const data = JSON.parse(document.getElementById("data").textContent);
 function fitted(canvas, share) {
   const scale = window.devicePixelRatio || 1;
   const width = Math.max(canvas.clientWidth, 300);
-  canvas.style.height = Math.round(width * share) + "px";
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(width * share * scale);
   return scale;
@@ -40,8 +39,8 @@ function drawDepthBar(context, scale) {
   context.font = 12 * scale + "px system-ui, sans-serif";
   context.textBaseline = "middle";
   const [low, high] = data.depth.limits;
-  for (let k = 0; k <= 4; k++) {
-    context.fillText(Math.round(low + ((high - low) * k) / 4), left + wide + 5 * scale, top + tall * (1 - k / 4));
+  for (const z of data.depth.ticks) {
+    context.fillText(z, left + wide + 5 * scale, top + tall * (1 - (z - low) / (high - low)));
   }
   context.fillText("z (nm)", left, top - 12 * scale);
 }
@@ -114,14 +113,19 @@ function scatter() {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const bytes = Uint8Array.from(atob(data.sample.points), (letter) => letter.charCodeAt(0));
   const steps = new Uint16Array(bytes.buffer), count = steps.length / 3;
-  const size = data.sample.size_nm, colours = data.sample.colours.map((colour) => "rgb(" + colour + ")");
+  const low = data.sample.low_nm, size = data.sample.size_nm;
+  const colours = data.depth.colours.map((colour) => "rgb(" + colour + ")"), limits = data.depth.limits;
   const points = new Float32Array(3 * count), hue = new Uint8Array(count);
   for (let k = 0; k < count; k++) {
     for (let axis = 0; axis < 3; axis++) points[3 * k + axis] = (steps[3 * k + axis] / 65535 - 0.5) * size[axis];
-    hue[k] = Math.min(colours.length - 1, Math.floor((steps[3 * k + 2] / 65536) * colours.length));
+    const share = (low[2] + (steps[3 * k + 2] / 65535) * size[2] - limits[0]) / (limits[1] - limits[0]);
+    hue[k] = Math.min(colours.length - 1, Math.max(0, Math.floor(share * colours.length)));
   }
-  const reach = Math.hypot(size[0], size[1], size[2]);
   const start = { turn: 0.5, tilt: 1.0, zoom: 1 };
+  // What the box covers as seen at the start: it then fills the canvas, and keeps its size while it turns.
+  const wide = size[0] * Math.cos(start.turn) + size[1] * Math.sin(start.turn);
+  const high = (size[0] * Math.sin(start.turn) + size[1] * Math.cos(start.turn)) * Math.cos(start.tilt)
+    + size[2] * Math.sin(start.tilt);
   let { turn, tilt, zoom } = start, scale = 1;
   const order = Array.from({ length: count }, (_, k) => k), far = new Float32Array(count);
   function draw() {
@@ -129,7 +133,7 @@ function scatter() {
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
     const [ct, st, ci, si] = [Math.cos(turn), Math.sin(turn), Math.cos(tilt), Math.sin(tilt)];
-    const unit = (0.95 * canvas.height * zoom) / reach * 1.25;
+    const unit = 0.86 * zoom * Math.min(canvas.width / wide, canvas.height / high);
     const across = new Float32Array(count), down = new Float32Array(count);
     for (let k = 0; k < count; k++) {
       const x = points[3 * k], y = points[3 * k + 1], z = points[3 * k + 2];
@@ -139,7 +143,7 @@ function scatter() {
       far[k] = deep * si + z * ci;
     }
     order.sort((a, b) => far[a] - far[b]);
-    const dot = Math.max(1, 1.3 * scale * Math.sqrt(zoom));
+    const dot = Math.max(1, 1.3 * scale * Math.sqrt(zoom) * Math.min(3, Math.max(1, Math.sqrt(8000 / count))));
     context.globalAlpha = 0.75;
     for (const k of order) {
       context.fillStyle = colours[hue[k]];
@@ -148,6 +152,7 @@ function scatter() {
     context.globalAlpha = 1;
     box(unit, ct, st, ci, si);
     drawScaleBar(context, scale, 1 / unit);
+    drawDepthBar(context, scale);
   }
   function box(unit, ct, st, ci, si) {
     const corner = (sx, sy, sz) => {
@@ -164,6 +169,16 @@ function scatter() {
       }
     }
     context.stroke();
+    context.fillStyle = "#b0b0b0";
+    context.font = 13 * scale + "px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    [[0, 1, -1], [1, 0, -1], [-1, 1, 0]].forEach((middle, axis) => {
+      const [left, top] = corner(...middle.map((side) => 1.12 * side));
+      const text = "xyz"[axis] + " " + lengthText(size[axis]), half = context.measureText(text).width / 2 + 6 * scale;
+      context.fillText(text, Math.min(Math.max(left, half), canvas.width - half), top);
+    });
+    context.textAlign = "left";
   }
   canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
   canvas.addEventListener("pointermove", (event) => {
@@ -182,6 +197,13 @@ function scatter() {
   draw();
   document.body.dataset.scatter = lit(context);
 }
+
+document.querySelectorAll("[data-save]").forEach((button) => button.addEventListener("click", () => {
+  const link = document.createElement("a");
+  link.download = document.title + " " + button.dataset.save + ".png";
+  link.href = document.getElementById(button.dataset.save).toDataURL("image/png");
+  link.click();
+}));
 
 window.addEventListener("load", () => {
   scatter();
