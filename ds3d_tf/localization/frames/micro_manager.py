@@ -53,7 +53,8 @@ class MicroManagerFrames:
             keep_damaged: count planes that are cut, or of a missing file before the last, as damaged frames instead of
                 leaving them out.
 
-        Raises InputError if a file is missing or cannot be read, or there are several positions or channels and none is chosen.
+        Raises InputError if a file is missing or cannot be read, or there are several positions or channels and none is
+        chosen.
         """
         self._files = list(files)
         self._where = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

@@ -117,13 +117,13 @@ class MissingChunks(NamedTuple):
     """Chunks of a selection that are not there.
 
     Attributes:
-        count: how many.
+        number: how many.
         total: how many the selection has.
         key: name of the first of them.
         first: its first element, an index for each axis.
     """
 
-    count: int
+    number: int
     total: int
     key: str
     first: tuple[int, ...]

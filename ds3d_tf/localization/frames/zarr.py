@@ -103,7 +103,7 @@ class ZarrFrames:
             return None
         first = self._number(tuple(lost.first[axis] for axis in self._free))
         return (
-            f"{self._path}: {lost.count} of its {lost.total} chunks {'are' if lost.count > 1 else 'is'} missing; the "
+            f"{self._path}: {lost.number} of its {lost.total} chunks {'are' if lost.number > 1 else 'is'} missing; the "
             f"first is {lost.key}, of frame {first}"
         )
 
