@@ -96,7 +96,7 @@ def parse_yaml_documents(text: str, where: str) -> list[Any]:
     return documents
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
+def parse_json(text: str | bytes | bytearray, where: str) -> Any:
     """Return what a JSON text says; ``where`` names it in the error.
 
     Raises InputError for bad JSON, a key that occurs twice, numbers beyond float64 or too deep nesting.

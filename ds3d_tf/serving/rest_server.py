@@ -19,7 +19,7 @@ import numpy as np
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.texts import parse_json
 from ds3d_tf.serving.errors import CANCELLED, INVALID_ARGUMENT, NOT_FOUND, UNAUTHENTICATED, RequestError
-from ds3d_tf.serving.limits import ServerLimits
+from ds3d_tf.serving.limits import ServerLimits, Turns
 from ds3d_tf.serving.metrics import Metrics
 from ds3d_tf.serving.served_model import ServedModel
 from ds3d_tf.serving.served_models import ServedModels
@@ -29,6 +29,8 @@ _PATH = re.compile(r"^/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{
 _SECONDS_OF_SILENCE = 30
 _MAX_DISCARDED_BYTES = 2**28
 _PIECE = 2**16
+# What of a body is read before the memory for all of it is taken: a client that only promises holds up nobody.
+_FIRST_BYTES = 2**16
 
 
 class RestServer(http.server.ThreadingHTTPServer):
@@ -118,6 +120,7 @@ def start_rest(
         served, max_bytes = models, int(max_mb * 2**20)
         timeout = _SECONDS_OF_SILENCE
 
+    Handler.bodies = Turns(limits.body_bytes)
     Handler.limits, Handler.metrics = limits, metrics or Metrics(lambda: models.turn.waiting)
     context = None
     if limits.certificate is not None:
@@ -222,6 +225,7 @@ def _decoded(array: np.ndarray) -> list[Any]:
 class _Handler(http.server.BaseHTTPRequestHandler):
     served: ServedModels
     max_bytes: int
+    bodies: Turns
     limits: ServerLimits
     metrics: Metrics
     _until: float
@@ -330,48 +334,60 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _post(self) -> Any:
         self._check_token()
-        body = self._body()
+        length = self._length()
+        body = bytearray()
+        self._read(min(length, _FIRST_BYTES), body)
+        # The body's share of the memory is kept for the numbers in it.
+        with self.bodies.turn(self._wanted, self._until, length):
+            self._read(length - len(body), body)
+            if len(body) < length:
+                self.close_connection = True
+                raise _HttpError(400, "the request ended early")
+            return self._predict(body)
+
+    def _predict(self, body: bytearray) -> bytes:
         _, model, what = self._path()
         if what != ":predict":
             raise RequestError(NOT_FOUND, f"{self.path}: expected :predict")
         self.limits.check_json(body)
+        with self.served.parsing.turn(self._wanted, self._until):
+            signature, inputs, rows = self._request(body, model)
+        body.clear()
+        with self.served.turn.turn(self._wanted, self._until):
+            outputs = model.predict(signature, inputs)
+        self.limits.check_answer(sum(array.size for array in outputs.values()))
+        with self.served.parsing.turn(self._wanted):
+            return json.dumps(answer_of(outputs, rows)).encode()
+
+    def _request(self, body: bytearray, model: ServedModel) -> tuple[str, dict[str, np.ndarray], bool]:
+        """Return the signature's name, the inputs and whether they have one row per frame."""
         try:
-            with self.served.parsing.turn(self._wanted, self._until):
-                request = parse_json(body, "request")
+            request = parse_json(body, "request")
         except InputError as error:
             raise RequestError(INVALID_ARGUMENT, str(error)[:200]) from error
-        del body
         if not isinstance(request, dict):
             raise RequestError(INVALID_ARGUMENT, "expected a JSON object")
         signature = request.get("signature_name", "")
         if not isinstance(signature, str):
             raise RequestError(INVALID_ARGUMENT, "signature_name: expected a string")
-        inputs, rows = inputs_of(request, model.signature(signature)[1])
-        with self.served.turn.turn(self._wanted, self._until):
-            outputs = model.predict(signature, inputs)
-        return answer_of(outputs, rows)
+        return signature, *inputs_of(request, model.signature(signature)[1])
 
-    def _body(self) -> bytes:
+    def _length(self) -> int:
+        """Return the length of the content, which fits into what the server takes."""
         length = self.headers.get("Content-Length", "")
         if not length:
             self.close_connection = True
             raise _HttpError(411, "Content-Length is missing")
-        if int(length) > self.max_bytes:
+        most = min(self.max_bytes, self.limits.body_bytes)
+        if int(length) > most:
             # A client reads the answer only after it has sent everything, so read and discard the rest.
             self.close_connection = True
-            self._read(min(int(length), _MAX_DISCARDED_BYTES), keep=False)
-            raise _HttpError(
-                413, f"request of {int(length) / 2**20:.1f} MB; this server takes {self.max_bytes / 2**20:g} MB"
-            )
-        body = self._read(int(length), keep=True)
-        if len(body) < int(length):
-            self.close_connection = True
-            raise _HttpError(400, "the request ended early")
-        return body
+            self._read(min(int(length), _MAX_DISCARDED_BYTES), None)
+            raise _HttpError(413, f"request of {int(length) / 2**20:.1f} MB; this server takes {most / 2**20:.4g} MB")
+        return int(length)
 
-    def _read(self, length: int, keep: bool) -> bytes:
-        """Return the content of a request, as it comes and no later than allowed."""
-        content, left = bytearray(), length
+    def _read(self, left: int, content: bytearray | None) -> None:
+        """Add ``left`` bytes of the request to ``content`` (None: forget them), as they come, no later than allowed."""
         while left > 0:
             if time.monotonic() > self._until:
                 self.close_connection = True
@@ -384,9 +400,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not piece:
                 break
             left -= len(piece)
-            if keep:
+            if content is not None:
                 content += piece
-        return bytes(content)
 
 
 class _HttpError(Exception):
