@@ -40,8 +40,11 @@ TINY = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--slow``."""
+    """Add ``--slow``, and how often slow tests kill."""
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow, which take minutes")
+    parser.addoption(
+        "--kills", type=int, default=12, help="how many processes the slow tests of kills kill, of a command"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

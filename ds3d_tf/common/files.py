@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.leftovers import marked_file, marked_folder, sweep
+from ds3d_tf.common.leftovers import marked_folder, sweep
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
@@ -47,7 +47,7 @@ def check_room(path: str | Path, needed: float) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its name when the block ends without an error.
+    """Yield the path of an empty file that takes the place of ``path`` when the block ends without an error.
 
     Raises InputError if the file cannot be written (folder missing rights, disk full).
     """
@@ -57,14 +57,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with _told_of_the_disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             sweep(path)
-            temporary, mark = marked_file(path)
+            temporary, mark = marked_folder(path)
             with mark:
-                yield temporary
-                temporary.chmod(0o666 & ~_umask())
-                os.replace(temporary, path)
+                file = temporary / path.name
+                file.touch()
+                yield file
+                file.chmod(0o666 & ~_umask())
+                os.replace(file, path)
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def open_no_link(path: str | Path, mode: str) -> IO[bytes]:

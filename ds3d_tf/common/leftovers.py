@@ -1,7 +1,8 @@
-"""Temporary files beside an output: named after it, held while their process lives, swept by the next one.
+"""Temporary folders beside an output: named after it, held while their process lives, swept by the next one.
 
-A temporary file or folder is locked by the process that writes it. What is left by a process that was killed has a name
-of ours and no lock; the next process that writes the same output removes it. Nothing else is ever removed.
+A temporary folder is locked by the process that writes it. (A file would not do: HDF5 locks its own.) What is left by a
+process that was killed has a name of ours and no lock; the next process that writes the same output removes it. Nothing
+else is ever removed.
 """
 
 from __future__ import annotations
@@ -20,14 +21,6 @@ except ImportError:  # an operating system without such locks: nothing is swept
     fcntl = None  # type: ignore[assignment]
 
 _RANDOM = "[a-z0-9_]{8}"
-
-
-def marked_file(path: Path) -> tuple[Path, contextlib.AbstractContextManager[None]]:
-    """Return a new temporary file beside ``path``, and the block during which it is in use; raises OSError."""
-    while True:
-        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
-        if _hold(handle, name):
-            return Path(name), _held(handle)
 
 
 def marked_folder(path: Path, aside: bool = False) -> tuple[Path, contextlib.AbstractContextManager[None]]:
@@ -56,7 +49,7 @@ def sweep(path: str | Path) -> None:
 
 def sweep_folder(folder: str | Path) -> None:
     """Remove what killed processes left in a folder that only this program writes; raises nothing."""
-    _sweep(Path(folder).absolute(), re.compile(rf"\.partial-.+-{_RANDOM}(\.\w+)?"), None)
+    _sweep(Path(folder).absolute(), re.compile(rf"\.partial-.+-{_RANDOM}"), None)
 
 
 def _sweep(folder: Path, ours: re.Pattern[str], path: Path | None) -> None:
@@ -70,17 +63,14 @@ def _sweep(folder: Path, ours: re.Pattern[str], path: Path | None) -> None:
 
 def _remove(left: Path, path: Path | None) -> None:
     """Remove a leftover that no process holds."""
-    handle = None if left.is_symlink() else _opened(left)
+    handle = None if left.is_symlink() or not left.is_dir() else _opened(left)
     if handle is None:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path is not None and left.name.startswith(".old-") and (left / path.name).exists() and not path.exists():
             os.replace(left / path.name, path)
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        shutil.rmtree(left, ignore_errors=True)
     except OSError:  # held, or a file system without locks
         pass
     finally:
@@ -102,7 +92,7 @@ def _opened(name: str | Path) -> int | None:
 
 
 def _hold(handle: int, name: str) -> bool:
-    """Lock a new temporary file; false if another process has swept it before it was locked."""
+    """Lock a new temporary folder; false if another process has swept it before it was locked."""
     if fcntl is None:
         return True
     try:

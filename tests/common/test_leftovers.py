@@ -56,20 +56,21 @@ def test_only_the_dead_are_swept(tmp_path, writer, kind):
     assert names(tmp_path) == ["out.tif"] and out.read_text() == "whole"
 
 
-def test_what_is_not_ours_stays(tmp_path):
-    kept = [".partial-out.tif-notes.txt", ".partial-other.tif-abcdefgh.tif", ".partial-out.tif-1234567", "out.tif.bak"]
-    for name in kept:
-        (tmp_path / name).write_text("mine")
-    (tmp_path / ".partial-out.tif-abcdefgh.tif").write_text("a killed process's")
-    (tmp_path / ".partial-out.tif-linked_1.tif").symlink_to(tmp_path / "out.tif.bak")
-    sweep(tmp_path / "out.tif")
-    assert names(tmp_path) == sorted([*kept, ".partial-out.tif-linked_1.tif"])
-
-
 def folder_with(path, text):
     path.mkdir(parents=True)
     (path / "a.txt").write_text(text)
     return path
+
+
+def test_what_is_not_ours_stays(tmp_path):
+    kept = [".partial-out.tif-notes.txt", ".partial-out.tif-abcdefg2", ".partial-out.tif-1234567", "out.tif.bak"]
+    for name in kept:
+        (tmp_path / name).write_text("mine")
+    folder_with(tmp_path / ".partial-out.tif-abcdefgh", "a killed process's")
+    (tmp_path / ".partial-out.tif-linked_1.tif").symlink_to(tmp_path / "out.tif.bak")
+    (tmp_path / ".partial-out.tif-linked_2").symlink_to(tmp_path, target_is_directory=True)
+    sweep(tmp_path / "out.tif")
+    assert names(tmp_path) == sorted([*kept, ".partial-out.tif-linked_1.tif", ".partial-out.tif-linked_2"])
 
 
 def test_a_folder_that_was_moved_aside_comes_back(tmp_path):
