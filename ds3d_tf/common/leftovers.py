@@ -21,6 +21,7 @@ except ImportError:  # an operating system without such locks: nothing is swept
     fcntl = None  # type: ignore[assignment]
 
 _RANDOM = "[a-z0-9_]{8}"
+_OURS = re.compile(rf"\.partial-.+-{_RANDOM}")
 
 
 def marked_folder(path: Path, aside: bool = False) -> tuple[Path, contextlib.AbstractContextManager[None]]:
@@ -47,9 +48,14 @@ def sweep(path: str | Path) -> None:
     _sweep(path.absolute().parent, ours, path)
 
 
+def is_leftover(path: Path) -> bool:
+    """Return whether a path is a temporary folder of this program's, by its name."""
+    return _OURS.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
 def sweep_folder(folder: str | Path) -> None:
     """Remove what killed processes left in a folder that only this program writes; raises nothing."""
-    _sweep(Path(folder).absolute(), re.compile(rf"\.partial-.+-{_RANDOM}"), None)
+    _sweep(Path(folder).absolute(), _OURS, None)
 
 
 def _sweep(folder: Path, ours: re.Pattern[str], path: Path | None) -> None:
