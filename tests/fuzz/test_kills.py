@@ -56,6 +56,11 @@ def kill_at(command, mark, delay_s):
     return process.returncode != 0
 
 
+def is_finished(folder, ending):
+    """Return whether a process has done all of its work, even if it was killed while it ended."""
+    return (folder / f"out{ending}").is_file() and not list(folder.glob("*partial*"))
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -68,6 +73,7 @@ def test_localize(tmp_path, request):
     rng, killed = np.random.default_rng(int.from_bytes(os.urandom(4))), 0
     words = [sys.executable, "-m", "ds3d_tf", "localize", "--model", "tetrapod_4um", "--frames", str(recording)]
     kinds = list(itertools.product((".csv", ".parquet", ".hdf5"), ("--refine", "--no-refine")))
+    rng.shuffle(kinds)
     expected: dict[tuple[str, str], tuple[dict[str, bytes], float]] = {}
     for trial in itertools.count():
         if killed >= kills:
@@ -88,11 +94,10 @@ def test_localize(tmp_path, request):
         content, seconds = expected[kind]
         command = [*command, str(folder / f"out{kind[0]}")]
         for _ in range(min(KILLS_A_TRIAL, kills - killed)):
-            was_killed = kill_at(command, folder / "out.partial.lock", rng.uniform(0, seconds))
-            killed += was_killed
-            if not was_killed:
+            killed += kill_at(command, folder / "out.partial.lock", rng.uniform(0, seconds))
+            if is_finished(folder, kind[0]):
                 break
-        if not (folder / f"out{kind[0]}").is_file() or list(folder.glob("*partial*")):
+        if not is_finished(folder, kind[0]):
             finish(command)
         print(f"{killed} kills, {kind}", flush=True)
         assert contents(folder) == content, kind
