@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import re
 import signal
@@ -89,6 +90,19 @@ def hostile(server, rng, index):
         raw(server, head(len(body)) + body, 0.5)
 
 
+def hostile_clients(server, clients):
+    """Be hostile in many ways at a time until the process is killed."""
+
+    def work(index):
+        rng = np.random.default_rng(index)
+        while True:
+            hostile(server, rng, index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(clients)]
+    for thread in threads:
+        thread.start()
+
+
 def load(server, seconds, bad_clients):
     """Return the latencies of good requests, their errors, and the most memory that the server took, bytes."""
     latencies, errors, most = [], [], [0]
@@ -107,23 +121,26 @@ def load(server, seconds, bad_clients):
         finally:
             connection.close()
 
-    def bad(index):
-        rng = np.random.default_rng(index)
-        while time.monotonic() < end:
-            hostile(server, rng, index)
-
     def watch():
         status = Path(f"/proc/{server.pid}/status")
         while time.monotonic() < end:
             most[0] = max(most[0], 1024 * int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]))
             time.sleep(0.1)
 
-    threads = [threading.Thread(target=bad if index < bad_clients else good, args=(index,)) for index in range(CLIENTS)]
+    # In a process of their own, so that the work of making their requests does not delay the others.
+    bad = multiprocessing.get_context("spawn").Process(target=hostile_clients, args=(server, bad_clients))
+    if bad_clients:
+        bad.start()
+    threads = [threading.Thread(target=good, args=(index,)) for index in range(bad_clients, CLIENTS)]
     threads.append(threading.Thread(target=watch))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if bad_clients:
+        assert bad.is_alive()
+        bad.kill()
+        bad.join()
     return np.array(latencies), errors, most[0]
 
 
