@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 	$(BIN)/ds3d localize --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif --out $(DEMO)/localizations.csv \
 	    --plots --overwrite
 	$(BIN)/ds3d evaluate --model $(DEMO)/run --frames $(DEMO)/frames/frames.tif \
-	    --truth $(DEMO)/frames/truth.csv --out $(DEMO)/evaluation --overwrite
+	    --truth $(DEMO)/frames/truth.csv --refine --out $(DEMO)/evaluation --overwrite
 	@echo "Look at $(DEMO)/evaluation/example_frames.png, the other plots and metrics.json beside it."
 
 lint: $(VENV)/installed-for-tests

@@ -57,14 +57,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def tiny_changes() -> tuple[str, ...]:
-    """Changes of the preset ``quickstart`` that make an epoch take a second, as ``--set`` takes them."""
+    """Changes of the preset ``quickstart_voxel`` that make an epoch take a second, as ``--set`` takes them."""
     return TINY
 
 
 @pytest.fixture(scope="session")
 def tiny_options() -> list[str]:
     """The options of a command that ask for the tiny setup."""
-    return ["--setup", "quickstart", *(word for change in TINY for word in ("--set", change))]
+    return ["--setup", "quickstart_voxel", *(word for change in TINY for word in ("--set", change))]
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def train(
 
 def tune(
     setup: SetupName,
-    space: Annotated[str, Option("--space", "Search space (quickstart, full) or YAML file.", "Setup")],
+    space: Annotated[str, Option("--space", "Search space (pixel, full, quickstart_voxel) or YAML file.", "Setup")],
     out: Annotated[Path, Option("--out", "Search folder to write; a search that is there is resumed.", OUTPUT)],
     options: TuneOptions,
     overrides: Overrides = (),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 OUTPUT, MODEL, SETUP = "Output", "Model", "Setup"
 
-SetupName = Annotated[str, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
-MaybeSetupName = Annotated[str | None, Option("--setup", "Preset (quickstart, demo1 to demo5) or YAML file.", SETUP)]
+SetupName = Annotated[str, Option("--setup", "Preset (quickstart, demo1 to demo5, …) or YAML file.", SETUP)]
+MaybeSetupName = Annotated[str | None, Option("--setup", "Preset (quickstart, demo1 to demo5, …) or YAML file.", SETUP)]
 Overrides = Annotated[
     tuple[str, ...],
     Option("--set", "Change one value of the setup; may be repeated.", SETUP, "SECTION.FIELD=VALUE"),

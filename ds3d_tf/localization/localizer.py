@@ -136,6 +136,22 @@ class Localizer:
             raise ValueError(f"threshold: expected 0 or more, got {threshold}")
         if radius_voxels is not None and radius_voxels < 0:
             raise ValueError(f"radius_voxels: expected 0 or more, got {radius_voxels}")
+        step = self.batch_size((frames.shape[1], frames.shape[2]))
+        if len(frames) <= 2 * step:
+            return self._rows(frames, threshold, radius_voxels, context)
+        # A whole recording in one call: memory and tiles are made for a step's frames.
+        first, last, beside = context[0], len(frames) - context[1], int(self.context_frames > 1)
+        rows = []
+        for begin in range(first, last, step):
+            end = min(begin + step, last)
+            around = min(beside, begin), min(beside, len(frames) - end)
+            part = frames[begin - around[0] : end + around[1]]
+            rows += self._rows(part, threshold, radius_voxels, around)
+        return rows
+
+    def _rows(
+        self, frames: Any, threshold: float | None, radius_voxels: int | None, context: tuple[int, int]
+    ) -> list[np.ndarray]:
         tile = self.tile_size((frames.shape[1], frames.shape[2]), len(frames), radius_voxels)
         engine: Any = self.engine
         given = {"context": context} if any(context) else {}

@@ -7,7 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-KNOT_DISTANCE_PX = 12.0
+MAX_KNOT_DISTANCE_PX = 12.0
+_MIN_KNOT_DISTANCE_PX = 6.0
+# A background bends over a share of the field of view: simulated ones are at least a fifth of the frame wide.
+_KNOTS_PER_FRAME = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +94,10 @@ def cut_background(
 
 
 @lru_cache(maxsize=32)
-def spline_background(height_px: int, width_px: int, knot_distance_px: float = KNOT_DISTANCE_PX) -> SplineBackground:
-    """Return the B-splines of a frame, their knots about ``knot_distance_px`` pixels apart."""
+def spline_background(height_px: int, width_px: int) -> SplineBackground:
+    """Return the B-splines of a frame, their knots a fifth of the smaller side apart, but 6 to 12 pixels."""
+    knot_distance_px = min(height_px, width_px) / _KNOTS_PER_FRAME
+    knot_distance_px = min(max(knot_distance_px, _MIN_KNOT_DISTANCE_PX), MAX_KNOT_DISTANCE_PX)
     rows, columns = (_splines(size, knot_distance_px) for size in (height_px, width_px))
     down, across = (_second_differences(len(basis)) for basis in (rows, columns))
     roughness = np.kron(down.T @ down, np.eye(len(columns))) + np.kron(np.eye(len(rows)), across.T @ across)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ds3d_tf.refinement.fit import MIN_PHOTONS, Fit, evaluate, refit
+from ds3d_tf.refinement.images import Z_MARGIN_UM
 from ds3d_tf.refinement.moves import (
     Rules,
     add_candidates,
     covariance,
+    jump,
     neighbours,
     prune,
     reseed,
@@ -20,13 +22,16 @@ from ds3d_tf.refinement.moves import (
     without_emitters,
 )
 from ds3d_tf.refinement.normal_equations import normal_equations
-from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene
+from ds3d_tf.refinement.scene import BLUR, PHOTONS, Scene, Z
 
 _LEAST_SHARE = 0.05
 # An emitter whose uncertainty, enlarged by its misfit, is smaller is not reconsidered.
 _MIN_SUSPICION_UM = 0.03
 _FAINT_GAINS = 6.0
 _MAX_PARTNERS = 3
+_SPLIT_GAIN, _MAX_SPLITS = 6.0, 6
+# Emitters that nearly coincide converge slowly.
+_LAST_STEPS = 25
 
 
 def linear_start(scene: Scene, emitters: np.ndarray, empty: Fit) -> Fit:
@@ -82,22 +87,24 @@ def explain(scene: Scene, start: np.ndarray, empty: Fit, rules: Rules, max_round
     for _ in range(3):
         before = rules.score(fit)
         if len(fit.emitters):
-            fit = split_emitters(scene, fit, rules, 6.0, 6)
+            fit = split_emitters(scene, fit, rules, _SPLIT_GAIN, _MAX_SPLITS)
         fit = search_deeper(scene, fit, rules, rules.snr)
         fit = prune(scene, fit, rules)
         if rules.score(fit) < before + 1:
             break
-    fit = _reconsider(scene, fit, rules, max_tries)
-    fit = refit(scene, fit, max_steps=6)
+    fit = refit(scene, _reconsider(scene, fit, rules, max_tries), max_steps=_LAST_STEPS)
+    if len(fit.emitters):
+        # What was taken away may have hidden that the one beside it is two.
+        fit = refit(scene, split_emitters(scene, fit, rules, _SPLIT_GAIN, _MAX_SPLITS), max_steps=_LAST_STEPS)
     fit = prune(scene, fit, rules)
-    return refit(scene, fit, max_steps=6, tolerance=0.02)
+    return refit(scene, fit, max_steps=_LAST_STEPS, tolerance=0.002)
 
 
 def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
     """Return a fit whose most suspect emitters were taken away on trial, alone and with a neighbour.
 
-    Suspect is who fits badly for its uncertainty, and who is faint: a faint one may be what a wrong place of a
-    brighter one leaves over, and then each looks fine while the other is there.
+    Suspect is who lies outside the setup's depths, who fits badly for its uncertainty, and who is faint: a faint
+    one may be what a wrong place of a brighter one leaves over, and then each looks fine while the other is there.
     """
     tried: list[np.ndarray] = []
     for _ in range(max_tries):
@@ -107,6 +114,8 @@ def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
         doubt = np.maximum(
             suspicion(scene, fit, sigma) / _MIN_SUSPICION_UM, _FAINT_GAINS * rules.gain / np.maximum(strength, 1e-15)
         )
+        # An emitter outside the depths that the setup has may have its best one elsewhere.
+        doubt[_outside_the_depths(scene, fit.emitters)] = np.inf
         new = [
             k
             for k in np.argsort(-doubt, kind="stable")
@@ -117,9 +126,16 @@ def _reconsider(scene: Scene, fit: Fit, rules: Rules, max_tries: int) -> Fit:
         index = int(new[0])
         tried.append(fit.emitters[index, :3])
         before = fit
-        fit = reseed(scene, fit, np.array([index]), rules)
-        for other in neighbours(fit, tried[-1], but=index)[:_MAX_PARTNERS] if fit is before else ():
-            fit = reseed(scene, fit, np.array([index, int(other)]), rules)
-            if fit is not before:
-                break
+        others = neighbours(fit, tried[-1], but=index)[:_MAX_PARTNERS]
+        taken = [np.array([index]), *(np.array([index, other]) for other in others)]
+        for move in (jump, reseed) if np.isinf(doubt[index]) else (reseed,):
+            for gone in taken if fit is before else ():
+                fit = move(scene, fit, gone, rules)
+                if fit is not before:
+                    break
     return fit
+
+
+def _outside_the_depths(scene: Scene, emitters: np.ndarray) -> np.ndarray:
+    low, high = scene.limits()[:, Z]
+    return np.minimum(emitters[:, Z] - low, high - emitters[:, Z]) < Z_MARGIN_UM

@@ -20,6 +20,8 @@ _SEED_DISTANCE_UM = 1.5
 _PEAK_DISTANCE_PX = 5
 _MAX_PRUNINGS = 6
 _NEAR_CALL = 2.0
+_TWIN_UM = 0.4
+_JUMP_REACH_UM, _MIN_JUMP_UM, _RIDGE_JUMP_UM, _MAX_JUMPS = 0.6, 0.15, 0.3, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,9 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
         if not len(fit.emitters):
             return fit
         strength = strengths(scene, fit)
-        hopeless = np.flatnonzero(strength < 0.3 * rules.gain)
+        # Of two at nearly one place neither is strong, and yet the frame may need both. One that is weak by itself stands
+        # for a piece of background, whatever it gains.
+        hopeless = np.flatnonzero((strength < 0.3 * rules.gain) & ~_has_a_twin(fit))
         if len(hopeless):
             fit = refit(scene, without_emitters(scene, fit, hopeless), max_steps=4)
             continue
@@ -151,6 +155,11 @@ def prune(scene: Scene, fit: Fit, rules: Rules) -> Fit:
             return fit
         fit = refit(scene, fit, max_steps=4)
     return fit
+
+
+def _has_a_twin(fit: Fit) -> np.ndarray:
+    distance = np.hypot(*(fit.emitters[:, None, :2] - fit.emitters[None, :, :2]).T)
+    return np.asarray((distance < _TWIN_UM).sum(axis=0) > 1)
 
 
 def nearest(fit: Fit, xyz_um: np.ndarray) -> int:
@@ -212,6 +221,46 @@ def _near(scene: Scene, fit: Fit, expected: np.ndarray, place: np.ndarray, reach
         distance_px=_PEAK_DISTANCE_PX,
         near=(pixel, reach_um * scale),
     )
+
+
+def jump(scene: Scene, fit: Fit, gone: np.ndarray, rules: Rules) -> Fit:
+    """Return the better of a fit and what it becomes with an emitter at another depth, and moved sideways with it.
+
+    Images of other depths and places may be alike: each depth's best place nearby is a start, where the matched filter
+    is higher than at the depths beside it.
+
+    Args:
+        scene: the frame.
+        fit: its present explanation.
+        gone: int ``[N]``, indices of the emitter and of others that are taken away with it.
+        rules: thresholds and templates.
+    """
+    place = fit.emitters[gone[0], :3]
+    trial = _without(scene, fit, gone)
+    ratio, denominator = signal_to_noise(scene, trial, rules.table, fit.mean)
+    scale, z_um = scene.model.core.pixels_per_um, rules.table.z_um
+    row, column = place[1::-1] * scale + np.array(scene.centre_px)
+    rows, columns = np.ogrid[: ratio.shape[1], : ratio.shape[2]]
+    near = (rows - row) ** 2 + (columns - column) ** 2 <= (_JUMP_REACH_UM * scale) ** 2
+    seen = np.where(near, ratio, -np.inf).reshape(len(z_um), -1)
+    pixel = seen.argmax(axis=1)
+    height = seen[np.arange(len(z_um)), pixel]
+    peak = (height >= np.r_[-np.inf, height[:-1]]) & (height >= np.r_[height[1:], -np.inf])
+    away = np.abs(z_um - place[2])
+    # Besides: a step into the range, where a ridge of the filter hides the peak.
+    peak |= away == np.min(away[away > _RIDGE_JUMP_UM], initial=np.inf)
+    depths = np.flatnonzero(peak & (height >= rules.snr) & (away > _MIN_JUMP_UM))
+    best, around = fit, neighbours(trial, place)
+    for depth in depths[np.argsort(-height[depths], kind="stable")][:_MAX_JUMPS]:
+        at_row, at_column = divmod(int(pixel[depth]), ratio.shape[2])
+        x_um, y_um = (at_column - scene.centre_px[1]) / scale, (at_row - scene.centre_px[0]) / scale
+        photons = height[depth] / denominator[depth, at_row, at_column]
+        start = with_emitters(scene, trial, np.array([[x_um, y_um, z_um[depth], photons, scene.blur_px]]))
+        free = np.r_[around, len(start.emitters) - 1]
+        moved = refit_around(scene, start, free, start.emitters[-1:, :3], max_steps=10)
+        if rules.score(moved) > rules.score(best) + 0.5:
+            best = moved
+    return best
 
 
 def suspicion(scene: Scene, fit: Fit, sigma: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
+from scipy.signal import fftconvolve
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.setup import Setup
@@ -15,6 +16,10 @@ from ds3d_tf.setup.camera_files import load_camera
 # A dark, noiseless pixel would carry infinite information.
 MIN_VARIANCE = 0.05
 _SMOOTHING_PX, _BLOCK_PX, _LOW_PERCENT = 1.5, 40, 20
+_KERNEL_GRID, _KERNEL_HALF_PX, _LEAST_PASSED = 64, 5, 0.05
+# Noise that varies over a frame is measured within this distance (standard deviation) of a pixel.
+_VARYING_PX = 12.0
+_LEAST_VARYING_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,8 @@ class CameraNoise:
         quantum_efficiency: photoelectrons of a photon, no unit.
         model_error: standard deviation of the images' error over the emitters' light, no unit: no measured PSF is
             perfect, and without it a bright emitter breeds satellites.
+        kernel: float64 ``[K, K]``, no unit, of :func:`noise_kernel`, where the read noise varies over the frame in an
+            unknown way: each frame's is then measured in itself; None: ``read_sigma`` holds.
     """
 
     offset: float | np.ndarray = 0.0
@@ -39,6 +46,7 @@ class CameraNoise:
     valid: np.ndarray | None = None
     quantum_efficiency: float = 1.0
     model_error: float = 0.0
+    kernel: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("gain", None), ("read_sigma", 0.0), ("offset", -np.inf)):
@@ -88,7 +96,8 @@ class CameraNoise:
         if section.kind == "none":
             return cls()
         low, high = section.sigma_range
-        return cls(read_sigma=float(np.sqrt((low**2 + low * high + high**2) / 3)))
+        read_sigma = float(np.sqrt((low**2 + low * high + high**2) / 3))
+        return cls(read_sigma=read_sigma, kernel=noise_kernel(setup) if section.kind == "super_gaussian" else None)
 
     def check_shape(self, shape: tuple[int, int]) -> None:
         """Raise InputError if a map is not of the frames' shape (H, W), pixels."""
@@ -115,9 +124,51 @@ class CameraNoise:
         variance = np.broadcast_to((np.asarray(self.read_sigma, np.float64) / self.excess) ** 2, counts.shape)
         data = np.where(valid, electrons, 0).astype(np.float32)
         variance = np.where(valid, variance, 0).astype(np.float32)
+        if self.kernel is not None:
+            variance = _varying_variance(data, valid, self.kernel)
         if self.model_error > 0:
             variance = variance + (np.float32(self.model_error) * light_above_background(data, valid)) ** 2
         return MeasuredFrame(data, variance, valid.astype(np.float32))
+
+
+def noise_kernel(setup: Setup) -> np.ndarray:
+    """Return a high-pass filter, float64 ``[K, K]`` (no unit), that lets through noise but not the optics' images.
+
+    White noise keeps its variance. Where the camera's pixels are too large for frequencies beyond the cut-off 2 NA / λ,
+    it is the filter of second differences along both axes, which passes little of an image.
+    """
+    optics = setup.optics
+    cut_off = 2 * optics.numerical_aperture / optics.wavelength_um * optics.pixel_um
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(_KERNEL_GRID), np.fft.fftfreq(_KERNEL_GRID)))
+    passed = frequency > cut_off
+    if passed.mean() < _LEAST_PASSED:
+        kernel = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0])
+    else:
+        half = _KERNEL_GRID // 2
+        middle = slice(half - _KERNEL_HALF_PX, half + _KERNEL_HALF_PX + 1)
+        taper = np.hanning(2 * _KERNEL_HALF_PX + 3)[1:-1]
+        kernel = np.fft.fftshift(np.fft.ifft2(passed).real)[middle, middle] * np.outer(taper, taper)
+        kernel -= kernel.mean()
+    return np.asarray(kernel / np.sqrt(np.sum(kernel**2)))
+
+
+def _varying_variance(data: np.ndarray, valid: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return a frame's variance beyond shot noise around each pixel: float32 ``[H, W]``, the data's unit squared."""
+    half = len(kernel) // 2
+    filled = np.where(valid, data, np.median(data[valid]) if valid.any() else 0)
+    if min(data.shape) < len(kernel):
+        return np.full(data.shape, np.var(filled), np.float32)
+    # Pixels nearer to the border than the filter is wide do not count.
+    used = np.pad(valid[half:-half, half:-half], half).astype(np.float32)
+    squared = np.pad(fftconvolve(filled, kernel, "valid"), half) ** 2
+    share = np.maximum(gaussian_filter(used, _VARYING_PX, mode="constant"), 1e-6)
+    total, mean = (
+        gaussian_filter(used * values, _VARYING_PX, mode="constant") / share
+        for values in (squared.astype(np.float32), np.maximum(filled, 0))
+    )
+    beyond = total - mean
+    least = _LEAST_VARYING_SHARE * float(np.median(total))
+    return np.asarray(np.where(valid, np.maximum(beyond, least), 0), np.float32)
 
 
 def light_above_background(data: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ds3d_tf.common.errors import InputError
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.refinement.frames import ExplainedFrame, explained_frame
-from ds3d_tf.refinement.noise import CameraNoise, light_above_background
+from ds3d_tf.refinement.noise import CameraNoise, light_above_background, noise_kernel
 from ds3d_tf.refinement.options import DEFAULT_OPTIONS, RefineOptions
 from ds3d_tf.setup import Setup
 from ds3d_tf.simulation.photon_transfer import PhotonTransfer, photon_transfer
@@ -24,7 +24,6 @@ _ENOUGH_PX = 200_000
 _BLOCK_PX = 8
 # The setup's noise is kept where the recording's is as large to this share.
 _SAME_SHARE = 0.1
-_KERNEL_GRID, _KERNEL_HALF_PX, _LEAST_PASSED = 64, 5, 0.05
 _MIN_MODEL_ERROR, _MAX_MODEL_ERROR = 0.02, 0.5
 _FEWEST_WINDOWS = 5
 
@@ -131,27 +130,6 @@ def pilot(
     error = _model_error(stack, explained, noise)
     count = sum(len(one.windows) for one in explained)
     return Pilot(replace(noise, model_error=error), ratio, transfer, is_setups, len(stack), count)
-
-
-def noise_kernel(setup: Setup) -> np.ndarray:
-    """Return a high-pass filter, float64 ``[K, K]`` (no unit), that lets through noise but not the optics' images.
-
-    White noise keeps its variance. Where the camera's pixels are too large for frequencies beyond the cut-off 2 NA / λ,
-    it is the filter of second differences along both axes, which passes little of an image.
-    """
-    optics = setup.optics
-    cut_off = 2 * optics.numerical_aperture / optics.wavelength_um * optics.pixel_um
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(_KERNEL_GRID), np.fft.fftfreq(_KERNEL_GRID)))
-    passed = frequency > cut_off
-    if passed.mean() < _LEAST_PASSED:
-        kernel = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0])
-    else:
-        half = _KERNEL_GRID // 2
-        middle = slice(half - _KERNEL_HALF_PX, half + _KERNEL_HALF_PX + 1)
-        taper = np.hanning(2 * _KERNEL_HALF_PX + 3)[1:-1]
-        kernel = np.fft.fftshift(np.fft.ifft2(passed).real)[middle, middle] * np.outer(taper, taper)
-        kernel -= kernel.mean()
-    return np.asarray(kernel / np.sqrt(np.sum(kernel**2)))
 
 
 def _block_points(counts: np.ndarray, setup: Setup) -> np.ndarray:

@@ -16,14 +16,14 @@ from ds3d_tf.common.outputs import MARKER_FILE, mark_folder
 
 # Commands whose `--out` is a folder, with what they need besides; `localize` writes its plots into a folder.
 FOLDER_COMMANDS: dict[str, list[str]] = {
-    "retrieve-mask": ["--beads", "frames.tif", "--nfp", "nfp.csv", "--setup", "quickstart"],
+    "retrieve-mask": ["--beads", "frames.tif", "--nfp", "nfp.csv", "--setup", "quickstart_voxel"],
     "prepare": ["--frames", "frames.tif"],
     "estimate-noise": ["--frames", "frames.tif"],
-    "design-mask": ["--setup", "quickstart", "--starts", "1", "--steps", "1"],
-    "simulate": ["--setup", "quickstart", "--count", "1"],
-    "train": ["--setup", "quickstart"],
-    "tune": ["--setup", "quickstart", "--space", "quickstart", "--trials", "1"],
-    "learn-mask": ["--setup", "quickstart"],
+    "design-mask": ["--setup", "quickstart_voxel", "--starts", "1", "--steps", "1"],
+    "simulate": ["--setup", "quickstart_voxel", "--count", "1"],
+    "train": ["--setup", "quickstart_voxel"],
+    "tune": ["--setup", "quickstart_voxel", "--space", "quickstart_voxel", "--trials", "1"],
+    "learn-mask": ["--setup", "quickstart_voxel"],
     "import-weights": ["weights.pkl", "--setup", "demo3"],
     "evaluate": ["--model", "tetrapod_4um", "--count", "1"],
     "localize": ["--model", "tetrapod_4um", "--frames", "frames.tif", "--plots"],
@@ -123,7 +123,7 @@ def test_a_shipped_model_is_no_evaluation(ds3d: Run, place: Path, repository: Pa
 def test_an_output_of_the_same_command_is_replaced(ds3d: Run, place: Path) -> None:
     small = ["--set", "volume.height_px=24", "--set", "volume.width_px=24"]
     for count, overwrite in ((1, []), (2, ["--overwrite"])):
-        done = ds3d("simulate", "--setup", "quickstart", *small, "--count", count, "--out", "set", *overwrite)
+        done = ds3d("simulate", "--setup", "quickstart_voxel", *small, "--count", count, "--out", "set", *overwrite)
         assert done.returncode == 0, done.stderr
     assert tifffile.imread(place / "set" / "frames.tif").shape == (2, 24, 24)
     assert (place / "set" / MARKER_FILE).is_file()

@@ -15,7 +15,7 @@ from ds3d_tf.setup import load_setup
 
 @pytest.fixture(scope="module")
 def renderer():
-    setup = load_setup("quickstart", ["volume.height_px=31", "volume.width_px=31"])
+    setup = load_setup("quickstart_voxel", ["volume.height_px=31", "volume.width_px=31"])
     return exact_renderer(setup.optics, setup.volume, load_mask(setup), dtype="float64")
 
 

@@ -31,7 +31,7 @@ def normalized(raw: np.ndarray, kind: str) -> np.ndarray:
 def lively_network(kind: str) -> tuple[Any, Any]:
     """Return a LocalizationNet of random weights whose output crosses the threshold here and there, and its setup."""
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             f"normalization.kind={kind}",
             "normalization.subtract=100",
@@ -65,7 +65,7 @@ def lively_network(kind: str) -> tuple[Any, Any]:
 def lively_pixel_network(kind: str, context_frames: int = 1) -> tuple[Any, Any]:
     """Return a PixelNet of random weights that finds emitters here and there, and its setup."""
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "learning.network=pixel",
             f"learning.context_frames={context_frames}",

@@ -96,7 +96,7 @@ def test_the_record_of_an_earlier_version_is_read(folder):
 
 
 def test_every_preset_has_a_card(tmp_path):
-    for name in ("quickstart", "demo3", "demo5"):
+    for name in ("quickstart_voxel", "demo3", "demo5"):
         (tmp_path / "setup.yaml").write_text(load_setup(name).to_yaml(), encoding="utf-8")
         assert f"# {name}\n" in card_text(tmp_path)
 

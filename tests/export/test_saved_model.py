@@ -135,7 +135,9 @@ def test_loads_and_runs_without_this_package(model_folder, tmp_path):
 @pytest.mark.parametrize("kind", ["project_01", "factors"])
 def test_a_real_network_gives_the_same_volume_in_both_normalizations(tmp_path, kind):
     """Against the Keras model called directly; precision float32 and mixed."""
-    setup = load_setup("quickstart", [f"normalization.kind={kind}", "volume.depth_voxels=5", "learning.filters=4"])
+    setup = load_setup(
+        "quickstart_voxel", [f"normalization.kind={kind}", "volume.depth_voxels=5", "learning.filters=4"]
+    )
     network = LocalizationNet.from_setup(setup)
     for layer in (network.voxels.convolution,):
         layer.kernel.assign(np.random.default_rng(0).normal(0, 30, layer.kernel.shape))
@@ -168,7 +170,7 @@ def test_export_replaces_a_folder_whole(tmp_path):
     (folder / "variables").mkdir()
     (folder / "variables" / "variables.data-00000-of-00002").write_bytes(b"old")
     network = LocalizationNet(depth_voxels=5, filters=4, max_dilation=4)
-    setup = load_setup("quickstart", ["volume.depth_voxels=5"])
+    setup = load_setup("quickstart_voxel", ["volume.depth_voxels=5"])
     export_saved_model(network, setup, np.zeros((101, 101)), folder)
     assert not (folder / "variables" / "variables.data-00000-of-00002").exists()
     assert (folder / "saved_model.pb").read_bytes() != b"old"

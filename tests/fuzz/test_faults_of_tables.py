@@ -23,7 +23,7 @@ from ds3d_tf.setup import load_setup
 
 FRAMES = np.random.default_rng(0).poisson(100, (4, 12, 12)).astype(np.uint16)
 resource = pytest.importorskip("resource", reason="needs limits of the operating system")
-SETUP = load_setup("quickstart")
+SETUP = load_setup("quickstart_voxel")
 FORMATS = (".csv", ".parquet", ".hdf5")
 
 

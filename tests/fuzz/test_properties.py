@@ -23,7 +23,7 @@ from ds3d_tf.setup import Setup, load_setup
 from ds3d_tf.setup.bounds import BOUNDS, check_bounds, numbers_of
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-SETUP = load_setup("quickstart")
+SETUP = load_setup("quickstart_voxel")
 NUMBERS = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True), st.integers(-(10**30), 10**30), st.floats(-1e4, 1e4)
 )

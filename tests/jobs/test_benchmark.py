@@ -19,7 +19,7 @@ SMALL = {"frame_px": 12, "peaks_frame_px": (12, 12), "examples": 8, "repeats": 1
 
 
 def test_the_command_measures_every_part(ds3d, tmp_path):
-    arguments = "all --setup quickstart --size 12 --peaks-size 12 12 --examples 8 --repeats 1 --molecules 2000"
+    arguments = "all --setup quickstart_voxel --size 12 --peaks-size 12 12 --examples 8 --repeats 1 --molecules 2000"
     changes = ["--set", "volume.depth_voxels=5", "--set", "learning.filters=4"]
     done = ds3d("benchmark", *arguments.split(), *changes, "--out", tmp_path / "b.json")
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_the_networks_work_is_counted():
 
 
 def test_mistakes(tmp_path):
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     with pytest.raises(InputError, match=r"speed: no such part; expected simulate, loss, .*, render or all"):
         benchmark(["speed"], setup, **SMALL)
     (tmp_path / "b.json").write_text("old")

@@ -19,7 +19,7 @@ QUICK = {"highest_mode": 8, "z_positions": 3, "starts": 1, "steps": 2}
 
 
 def test_design_leaves_masks_a_setup_a_record_and_a_figure(tmp_path: Path) -> None:
-    setup, out = load_setup("quickstart", SMALL), tmp_path / "design"
+    setup, out = load_setup("quickstart_voxel", SMALL), tmp_path / "design"
     rows = design_mask(setup, out, photons=3000.0, seed=5, **QUICK).metrics
     assert list(rows) == ["astigmatic", "designed"]
     assert {path.name for path in out.iterdir() if path.name != ".ds3d.json"} == {
@@ -42,7 +42,7 @@ def test_design_leaves_masks_a_setup_a_record_and_a_figure(tmp_path: Path) -> No
 
 
 def test_what_design_refuses(tmp_path: Path) -> None:
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     for wrong in ({"lowest_mode": 1}, {"highest_mode": 3}, {"z_positions": 1}, {"starts": 0}, {"photons": 0.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             design_mask(setup, tmp_path / "out", **wrong)

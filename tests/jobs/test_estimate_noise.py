@@ -27,7 +27,7 @@ BASELINE, SIGMA, PHOTONS = 30.0, 10.0, 10000.0
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Setup]:
-    setup = load_setup("quickstart", SMALL)
+    setup = load_setup("quickstart_voxel", SMALL)
     path = tmp_path_factory.mktemp("recording") / "prepared.tif"
     tifffile.imwrite(path, np.rint(simulate_frames(setup, 48, 5).frames).astype(np.uint16))
     return path, setup
@@ -184,7 +184,7 @@ def test_full_size_recordings(name: str, data: Path, tmp_path: Path) -> None:
 def test_a_camera_is_found(tmp_path: Path) -> None:
     light = ["read_noise.kind=none", "background.kind=super_gaussian", "background.valley_peak=[10,60]"]
     counts = ["camera.counts_per_electron=2.5", "camera.offset_counts=100", "camera.read_noise_electrons=1.5"]
-    setup = load_setup("quickstart", [*SMALL, *light, *counts])
+    setup = load_setup("quickstart_voxel", [*SMALL, *light, *counts])
     tifffile.imwrite(tmp_path / "frames.tif", np.rint(simulate_frames(setup, 48, 6).frames).astype(np.uint16))
     plain = setup.replace({"camera": None})
     done = estimate_noise(tmp_path / "frames.tif", tmp_path / "out", setup=plain, offset_counts=100.0)

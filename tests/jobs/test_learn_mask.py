@@ -44,7 +44,7 @@ def eager():
 
 @pytest.fixture(scope="module")
 def setup(tiny_changes) -> Setup:
-    return load_setup("quickstart", [*tiny_changes, *CHANGES])
+    return load_setup("quickstart_voxel", [*tiny_changes, *CHANGES])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_files_of_a_run(learned, setup) -> None:
 def test_the_learned_mask_trains_a_localization_network(learned, tiny_changes) -> None:
     mask = f"mask.source={learned / 'mask.npy'}"
     changes = [*CHANGES, mask, "learning.max_dilation=4", "learning.learning_rate=0.01"]
-    setup = load_setup("quickstart", [*tiny_changes, *changes])
+    setup = load_setup("quickstart_voxel", [*tiny_changes, *changes])
     np.testing.assert_array_equal(load_mask(setup), np.load(learned / "mask.npy"))
     model, data = LocalizationNet.from_setup(setup), examples(setup)
     compile_network(model, setup)

@@ -25,7 +25,7 @@ NFP = np.linspace(-1.2, 1.2, 13)
 @pytest.fixture(scope="module")
 def beads(tmp_path_factory) -> tuple[Path, Path, Setup]:
     folder = tmp_path_factory.mktemp("beads")
-    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=y"])
+    setup = load_setup("quickstart_voxel", ["optics.model=vectorial", "optics.polarization=y"])
     model = BeadStackModel(setup.optics, setup.mask.size_px, (35, 35), 0.0)
     phase = tf.constant(load_mask(setup)[model.crop, model.crop], tf.float32)
     shapes = model(phase, tf.zeros([13, 2]), tf.constant(NFP, tf.float32), tf.constant(0.7)).numpy()
@@ -97,7 +97,7 @@ def test_command_line_refuses_in_one_line(beads, tmp_path: Path, ds3d) -> None:
     stack, _, _ = beads
     (tmp_path / "nfp.csv").write_text("nfp_um\n0\n1\n")
     files = ["--beads", stack, "--nfp", tmp_path / "nfp.csv", "--out", tmp_path / "out"]
-    done = ds3d("retrieve-mask", *files, "--setup", "quickstart")
+    done = ds3d("retrieve-mask", *files, "--setup", "quickstart_voxel")
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert done.returncode == 2
     assert len(lines) == 1 and "13 slices but" in lines[0]

@@ -15,7 +15,7 @@ SMALL = ["volume.height_px=24", "volume.width_px=28"]
 def test_command_writes_a_data_set(ds3d, tmp_path):
     out = tmp_path / "set"
     sets = [part for change in SMALL for part in ("--set", change)]
-    done = ds3d("simulate", "--setup", "quickstart", "--out", out, "--count", 9, "--seed", 3, *sets)
+    done = ds3d("simulate", "--setup", "quickstart_voxel", "--out", out, "--count", 9, "--seed", 3, *sets)
     assert done.returncode == 0, done.stderr
     assert "9 frames (rounded to uint16)" in done.stderr
     assert "9/9" in done.stderr
@@ -26,7 +26,7 @@ def test_command_writes_a_data_set(ds3d, tmp_path):
         "setup.yaml",
         "truth.csv",
     ]
-    again = ds3d("simulate", "--setup", "quickstart", "--out", out, "--count", 2)
+    again = ds3d("simulate", "--setup", "quickstart_voxel", "--out", out, "--count", 2)
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1
     assert "--overwrite" in again.stderr
@@ -34,7 +34,7 @@ def test_command_writes_a_data_set(ds3d, tmp_path):
 
 
 def test_mistakes_leave_nothing_behind(tmp_path):
-    setup = load_setup("quickstart", SMALL)
+    setup = load_setup("quickstart_voxel", SMALL)
     out = tmp_path / "set"
     for arguments, message in (
         ({"count": 0}, "count 0"),
@@ -49,7 +49,7 @@ def test_mistakes_leave_nothing_behind(tmp_path):
 
 
 def test_overwriting_spares_other_folders(tmp_path):
-    setup = load_setup("quickstart", SMALL)
+    setup = load_setup("quickstart_voxel", SMALL)
     simulate(setup, tmp_path / "set", count=1)
     assert simulate(setup, tmp_path / "set", count=2, emitter_count=3, overwrite=True).emitters == 6
     (tmp_path / "thesis").mkdir()

@@ -54,7 +54,7 @@ def test_the_command(command, tiny_changes, tmp_path):
 
     # What is exported is what was kept.
     model, setup, mask = load_model_folder(out)
-    assert np.array_equal(mask, load_mask(load_setup("quickstart", tiny_changes)))
+    assert np.array_equal(mask, load_mask(load_setup("quickstart_voxel", tiny_changes)))
     localizer = Localizer(out)
     frames = np.random.default_rng(0).uniform(20, 200, (2, 30, 26)).astype(np.float32)
     normalized = (frames - setup.normalization.subtract) / setup.normalization.divide
@@ -85,14 +85,14 @@ def test_ctrl_c_exports_and_evaluates_what_was_learned(command, tmp_path):
 def test_a_loss_that_is_not_finite_from_the_start_leaves_nothing(tiny_changes, tmp_path, monkeypatch):
     # No learning rate that a setup may have is bad enough for a step as short as this.
     monkeypatch.setitem(BOUNDS, "learning.learning_rate", Bound(0, 1e38, ""))
-    setup = load_setup("quickstart", [*tiny_changes, "learning.learning_rate=1e30"])
+    setup = load_setup("quickstart_voxel", [*tiny_changes, "learning.learning_rate=1e30"])
     with pytest.raises(InputError, match=r"loss is .* in epoch 1; nothing was learned: lower learning.learning_rate"):
         train(setup, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
 def test_mistakes_leave_nothing_behind(tiny_changes, tmp_path):
-    setup = load_setup("quickstart", tiny_changes)
+    setup = load_setup("quickstart_voxel", tiny_changes)
     for changes, message in (
         ({"mask.source": "absent.npy"}, "mask file not found"),
         ({"training_set.folder": str(tmp_path / "absent")}, "absent"),
@@ -108,7 +108,7 @@ def test_mistakes_leave_nothing_behind(tiny_changes, tmp_path):
 
 
 def test_overwriting_spares_other_folders(tiny_changes, tmp_path):
-    setup = load_setup("quickstart", tiny_changes)
+    setup = load_setup("quickstart_voxel", tiny_changes)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").touch()
     (tmp_path / "thesis" / "setup.yaml").touch()

@@ -77,7 +77,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(command, tmp_p
 def finished(tiny_changes, tmp_path_factory):
     """A finished run of one epoch."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    setup = load_setup("quickstart", [*tiny_changes, "learning.epochs=1", "learning.schedule=plateau"])
+    setup = load_setup("quickstart_voxel", [*tiny_changes, "learning.epochs=1", "learning.schedule=plateau"])
     train(setup, out)
     return setup, out
 

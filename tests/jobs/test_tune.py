@@ -41,7 +41,7 @@ def space(tmp_path, monkeypatch):
 
 
 def test_table_figure_and_best_setup(space, tmp_path):
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     tuned = tune(base, space, tmp_path / "out", trials=5, epochs=3, seed=2)
     assert {path.name for path in tuned.folder.iterdir() if path.name != ".ds3d.json"} == {
         *("best.yaml", "mask.npy", "parallel_coordinates.png", "search.json", "setup.yaml", "trials", "trials.csv")
@@ -77,7 +77,7 @@ def test_table_figure_and_best_setup(space, tmp_path):
 
 
 def test_another_search_is_refused_with_the_difference(space, tmp_path):
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     tune(base, space, tmp_path / "out", trials=2)
     for changes, options, message in (
         ({"learning.filters": 8}, {}, r"holds another search \(setup.learning.filters was 24 and is 8\)"),
@@ -117,11 +117,11 @@ def test_mistakes_are_told(space, tmp_path, monkeypatch, options, environment, m
     for name, value in environment.items():
         monkeypatch.setenv(f"KERASTUNER_{name if name == 'TUNER_ID' else f'ORACLE_{name}'}", value)
     with pytest.raises(InputError, match=message):
-        tune(load_setup("quickstart"), space, tmp_path / "out", **options)
+        tune(load_setup("quickstart_voxel"), space, tmp_path / "out", **options)
 
 
 def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     tune(base, space, tmp_path / "out", trials=1)
     monkeypatch.setattr("ds3d_tf.training.search.run.SECONDS_TO_WAIT", 0.1)
     for name, value in (("TUNER_ID", "worker0"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
@@ -131,7 +131,7 @@ def test_a_worker_does_not_wait_for_ever(space, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_comes_when_all_trials_are_done_ends(space, tmp_path, monkeypatch, capsys):
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     tune(base, space, tmp_path / "out", trials=1)
     monkeypatch.setattr("ds3d_tf.training.search.chief.SECONDS_FOR_ANOTHER_CHIEF", 0.1)
     for name, value in (("TUNER_ID", "worker0"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
@@ -147,7 +147,7 @@ def test_a_search_without_a_result(space, tmp_path, monkeypatch):
         raise TrialFailed("not enough memory")
 
     monkeypatch.setattr("ds3d_tf.training.search.trial.train_trial", fail)
-    tuned = tune(load_setup("quickstart"), space, tmp_path / "out", trials=2)
+    tuned = tune(load_setup("quickstart_voxel"), space, tmp_path / "out", trials=2)
     assert tuned.best is None and [row["reason"] for row in tuned.rows] == ["not enough memory"] * 2
     assert not (tuned.folder / "best.yaml").exists()
 

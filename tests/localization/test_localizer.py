@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ds3d_tf.common import InputError
 from ds3d_tf.localization.localizer import Localizer, find_saved_model
+from ds3d_tf.setup import load_setup
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +117,41 @@ def test_a_file_is_no_model(tmp_path):
     (tmp_path / "a.keras").write_text("x")
     with pytest.raises(InputError, match="a file, not a model folder"):
         Localizer(tmp_path / "a.keras")
+
+
+class SeesNeighbours:
+    """An engine that tells of each frame its first pixel and those of its neighbours, the ends mirrored."""
+
+    path, mask_rad, receptive_radius_px, precision, size_px, has_tiles = (
+        "stub",
+        np.zeros((3, 3)),
+        4,
+        "float32",
+        None,
+        True,
+    )
+
+    def __init__(self, setup):
+        self.setup, self.seen = setup, []
+
+    def localize(self, frames, threshold, radius, tile, context=(0, 0)):
+        self.seen.append(len(frames))
+        value = np.asarray(frames)[:, 0, 0]
+        around = np.pad(value, 1, mode="reflect") if len(value) > 1 else np.repeat(value, 3)
+        told = np.stack([around[:-2], around[1:-1], around[2:]], axis=1)[context[0] : len(value) - context[1]]
+        count = len(told)
+        return told[:, None], np.ones((count, 1)), np.ones(count, int), np.zeros((count, 1, 6))
+
+
+def test_many_frames_are_localized_in_parts_that_see_their_neighbours():
+    learning = {"learning.network": "pixel", "learning.context_frames": 3, "learning.scaling_factor": 1.0}
+    blinking = {"emitters.photophysics": "blinking", "emitters.on_time_frames": 2.0}
+    setup = load_setup("quickstart_voxel").replace({**learning, **blinking, "learning.peak_threshold": 0.5})
+    engine = SeesNeighbours(setup)
+    localizer = Localizer(engine)
+    count = 5 * localizer.batch_size((32, 32)) + 1
+    frames = np.random.default_rng(0).uniform(0, 1000, (count, 32, 32)).astype(np.float32)
+    found = np.concatenate(localizer.rows(frames))[:, :3]
+    assert max(engine.seen) <= 2 * localizer.batch_size((32, 32))
+    value = np.pad(frames[:, 0, 0], 1, mode="reflect")
+    np.testing.assert_array_equal(found, np.stack([value[:-2], value[1:-1], value[2:]], axis=1))

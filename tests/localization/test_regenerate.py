@@ -13,7 +13,7 @@ from ds3d_tf.setup import load_setup
 @pytest.fixture(scope="module")
 def scene():
     """A noise-free frame of three emitters over a slanted background, larger than the setup's own frames."""
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     mask = load_mask(setup)
     xyz = np.array([[-1.0, 0.5, 0.3], [1.2, -0.7, 0.9], [1.25, -0.1, 0.5]])
     photons = np.array([5000.0, 8000.0, 3000.0])

@@ -14,13 +14,17 @@ from ds3d_tf.setup import load_setup
 
 @pytest.fixture
 def folder(tmp_path):
-    setup = load_setup("quickstart", ["learning.filters=3", "volume.depth_voxels=4", "mask.zernike_rad={11: 0.5}"])
+    setup = load_setup(
+        "quickstart_voxel", ["learning.filters=3", "volume.depth_voxels=4", "mask.zernike_rad={11: 0.5}"]
+    )
     save_model_folder(tmp_path / "model", LocalizationNet.from_setup(setup), setup, load_mask(setup))
     return tmp_path / "model"
 
 
 def test_round_trip(folder, tmp_path, monkeypatch):
-    setup = load_setup("quickstart", ["learning.filters=3", "volume.depth_voxels=4", "mask.zernike_rad={11: 0.5}"])
+    setup = load_setup(
+        "quickstart_voxel", ["learning.filters=3", "volume.depth_voxels=4", "mask.zernike_rad={11: 0.5}"]
+    )
     model = LocalizationNet.from_setup(setup)
     monkeypatch.chdir(tmp_path)
     again, its_setup, mask = load_model_folder("model")

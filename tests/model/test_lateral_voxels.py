@@ -99,7 +99,7 @@ def test_cost():
 @pytest.mark.parametrize("per_pixel", [1, 2])
 def test_exported_form_and_positions(per_pixel):
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [f"volume.lateral_voxels={per_pixel}", "volume.depth_voxels=5", "learning.filters=4"],
     )
     model = LocalizationNet.from_setup(setup)
@@ -133,4 +133,4 @@ def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match="lateral_voxels: expected one of"):
         LocalizationNet(5, lateral_voxels=3)
     with pytest.raises(InputError, match=r"set volume\.grid=pixel_area"):
-        load_setup("quickstart", ["volume.lateral_voxels=2", "volume.grid=half_pixel_shifted"])
+        load_setup("quickstart_voxel", ["volume.lateral_voxels=2", "volume.grid=half_pixel_shifted"])

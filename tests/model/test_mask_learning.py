@@ -33,7 +33,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def setup() -> Setup:
-    return load_setup("quickstart", TINY)
+    return load_setup("quickstart_voxel", TINY)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def numpy_image(setup: Setup, mask: np.ndarray, x_um: float, y_um: float, z_um: 
     return power
 
 
-@pytest.mark.parametrize("preset", ["quickstart", "demo1"])
+@pytest.mark.parametrize("preset", ["quickstart_voxel", "demo1"])
 def test_bound_is_that_of_finite_differences_in_float64(preset: str) -> None:
     setup = load_setup(preset, ["mask.source=astigmatic", "volume.height_px=41", "volume.width_px=41"])
     mask = load_mask(setup)
@@ -97,7 +97,7 @@ def test_bound_of_the_demos(
 
 
 def test_precision_grows_with_the_root_of_the_photons() -> None:
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     renderer = exact_renderer(setup.optics, setup.volume, load_mask(setup), dtype="float64")
     xyz = np.array([[0.0, 0.0, 0.3]])
     few = localization_bound(renderer, xyz, 1000.0, background=1.0)
@@ -114,7 +114,7 @@ def test_typical_conditions_are_the_means_of_the_setup() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     renderer = exact_renderer(setup.optics, setup.volume, load_mask(setup))
     with pytest.raises(ValueError, match="xyz_um"):
         localization_bound(renderer, np.zeros(3), 1.0, background=1.0)
@@ -123,7 +123,7 @@ def test_wrong_arguments_are_named() -> None:
 
 
 def test_job_writes_figure_and_table(tmp_path) -> None:
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     out = tmp_path / "bound.png"
     told: list[tuple[str, int, int | None]] = []
     done = crlb(setup, out, z_positions=5, compare=("flat",), progress=lambda *call: told.append(call))

@@ -25,7 +25,7 @@ SMALL = ("volume.height_px=24", "volume.width_px=24")
 
 
 def test_objective_is_the_mean_bound_and_its_gradient_that_of_finite_differences() -> None:
-    setup = load_setup("quickstart", SMALL)
+    setup = load_setup("quickstart_voxel", SMALL)
     conditions = Conditions(photons=4000.0, background=8.0, read_noise=2.0, blur_sigma_px=0.9)
     renderer = exact_renderer(setup.optics, setup.volume, load_mask(setup), dtype="float64")
     pupil = renderer.grids.pupil_x
@@ -53,7 +53,7 @@ def test_objective_is_the_mean_bound_and_its_gradient_that_of_finite_differences
 
 
 def test_design_beats_the_masks_it_could_have_been_and_repeats_with_its_seed() -> None:
-    setup = load_setup("quickstart", SMALL)
+    setup = load_setup("quickstart_voxel", SMALL)
     conditions = typical_conditions(setup)
     options = DesignOptions(highest_mode=15, z_positions=5, starts=2, start_steps=8, steps=10, seed=3)
     calls: list[tuple[int, float]] = []

@@ -19,7 +19,7 @@ BACKGROUND = 10.0
 @pytest.mark.parametrize("model", ["scalar", "vectorial"])
 def test_gradient_of_the_likelihood_is_that_of_finite_differences(model: str) -> None:
     small = ["volume.height_px=24", "volume.width_px=24", f"optics.model={model}", "optics.polarization=x"]
-    setup = load_setup("quickstart", small)
+    setup = load_setup("quickstart_voxel", small)
     mask = load_mask(setup) + 0.3 * np.random.default_rng(0).normal(size=(101, 101))
     in_float64 = exact_renderer(setup.optics, setup.volume, mask, dtype="float64")
 

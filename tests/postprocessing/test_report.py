@@ -113,7 +113,7 @@ def test_frames_are_explained_by_their_true_emitters(tmp_path, make_molecules):
     from ds3d_tf.setup import load_setup
     from ds3d_tf.simulation.stream import simulate_frames
 
-    setup = load_setup("quickstart")
+    setup = load_setup("quickstart_voxel")
     simulated = simulate_frames(setup, 4, 0, 3)
     np.save(tmp_path / "frames.npy", simulated.frames)
     pixel_nm, (height, width) = 1000 * setup.optics.pixel_um, simulated.frames.shape[1:]

@@ -9,8 +9,8 @@ import pytest
 
 from ds3d_tf.optics.rendering.exact_or_vectorial import exact_renderer
 from ds3d_tf.refinement import refine
-from ds3d_tf.refinement.noise import CameraNoise, light_above_background
-from ds3d_tf.refinement.pilot import noise_kernel, pilot, pilot_indices
+from ds3d_tf.refinement.noise import CameraNoise, light_above_background, noise_kernel
+from ds3d_tf.refinement.pilot import pilot, pilot_indices
 
 
 def expected_frames(microscope, emitters, count: int, seed: int) -> list[np.ndarray]:

@@ -83,7 +83,7 @@ def test_outputs_of_merged_requests_split_by_frames(session_run):
 
 def test_a_long_request_is_localized_in_steps_of_bounded_size(tmp_path):
     """Positions in every step of a request, and the very numbers of those steps alone."""
-    setup = load_setup("quickstart", ["volume.depth_voxels=2", "learning.filters=2", "learning.peak_threshold=5"])
+    setup = load_setup("quickstart_voxel", ["volume.depth_voxels=2", "learning.filters=2", "learning.peak_threshold=5"])
     network = LocalizationNet.from_setup(setup)
     rng = np.random.default_rng(0)
     network.voxels.convolution.kernel.assign(rng.normal(0, 30, network.voxels.convolution.kernel.shape))

@@ -11,8 +11,8 @@ from ds3d_tf.setup.search_space import changed_setup, load_space, read_space, sp
 
 
 def test_spaces_that_ship_fit_their_setups() -> None:
-    assert space_names() == ["full", "pixel", "quickstart"]
-    fields = {one.field for one in load_space("quickstart", load_setup("quickstart"))}
+    assert space_names() == ["full", "pixel", "quickstart_voxel"]
+    fields = {one.field for one in load_space("quickstart_voxel", load_setup("quickstart_voxel"))}
     for name in ("learning_rate", "filters", "max_dilation", "batch_size", "scaling_factor"):
         assert f"learning.{name}" in fields
     for setup in ("demo1", "demo3", "demo5"):
@@ -21,7 +21,7 @@ def test_spaces_that_ship_fit_their_setups() -> None:
 
 
 def test_sections_or_dotted_names_and_back() -> None:
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     text = """
     learning:
       learning_rate: {kind: float, range: [1.0e-4, 1.0e-2], log: true}
@@ -37,7 +37,7 @@ def test_sections_or_dotted_names_and_back() -> None:
 
 
 def test_the_threshold_keeps_its_share_of_the_largest_confidence() -> None:
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     assert base.learning.peak_threshold / base.learning.scaling_factor == 20 / 800
     assert changed_setup(base, {"learning.scaling_factor": 100.0}).learning.peak_threshold == 2.5
     both = {"learning.scaling_factor": 100.0, "learning.peak_threshold": 7.0}
@@ -76,17 +76,17 @@ def test_mistakes_are_told_in_one_line(tmp_path, text, message) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        load_space(path, load_setup("quickstart"))
+        load_space(path, load_setup("quickstart_voxel"))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_cannot_be_read(tmp_path) -> None:
-    base = load_setup("quickstart")
+    base = load_setup("quickstart_voxel")
     (tmp_path / "broken.yaml").write_text("learning: {filters: [")
     with pytest.raises(InputError, match="not valid YAML at line 1"):
         load_space(tmp_path / "broken.yaml", base)
     with pytest.raises(InputError, match=r"cannot read the search space .*No such file"):
         load_space(tmp_path / "absent.yaml", base)
-    with pytest.raises(InputError, match="neither a search space nor a YAML file; did you mean `quickstart`"):
+    with pytest.raises(InputError, match="neither a search space nor a YAML file; did you mean `quickstart_voxel`"):
         load_space("quickstar", base)

@@ -24,7 +24,7 @@ PUBLISHED = {
 
 
 def test_presets_are_listed() -> None:
-    assert preset_names() == ["demo1", "demo2", "demo3", "demo4", "demo5", "quickstart"]
+    assert preset_names() == ["demo1", "demo2", "demo3", "demo4", "demo5", "quickstart", "quickstart_voxel"]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -68,7 +68,7 @@ def test_yaml_round_trip_is_exact(name: str) -> None:
 
 
 def test_yaml_round_trip_keeps_odd_floats_and_integer_keys() -> None:
-    setup = load_setup("quickstart").replace(
+    setup = load_setup("quickstart_voxel").replace(
         {"mask.source": "zernike", "mask.zernike_rad": {5: 1 / 3, 11: -1e-9}, "learning.learning_rate": 1e-7 / 3}
     )
     again = Setup.from_yaml(setup.to_yaml())
@@ -137,9 +137,9 @@ def test_wrong_values_are_refused_in_one_telling_line(override: str, told: str) 
 
 def test_pixel_mismatch_is_refused_with_the_pixel_that_fits() -> None:
     with pytest.raises(InputError) as caught:
-        load_setup("quickstart", ["mask.size_px=101", "optics.slm_pixel_um=60.9"])
+        load_setup("quickstart_voxel", ["mask.size_px=101", "optics.slm_pixel_um=60.9"])
     fitting = str(caught.value).split("optics.slm_pixel_um=")[1].split()[0]
-    setup = load_setup("quickstart", ["mask.size_px=101", f"optics.slm_pixel_um={fitting}"])
+    setup = load_setup("quickstart_voxel", ["mask.size_px=101", f"optics.slm_pixel_um={fitting}"])
     assert setup.optics.fft_size_px == pytest.approx(101, rel=1e-5)
 
 

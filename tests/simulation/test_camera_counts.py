@@ -37,7 +37,7 @@ def test_frames_smaller_than_the_maps_take_parts_of_them() -> None:
 
 
 def test_streams_with_a_camera_repeat() -> None:
-    setup = load_setup("quickstart", ["read_noise.kind=none", "camera.em_gain=300", "camera.offset_counts=100"])
+    setup = load_setup("quickstart_voxel", ["read_noise.kind=none", "camera.em_gain=300", "camera.offset_counts=100"])
     first, again = (simulate_frames(setup, 3, 5, first_frame=at).frames for at in (0, 1))
     np.testing.assert_array_equal(first[1:], again[:2])
 

@@ -18,7 +18,7 @@ SMALL = ("volume.height_px=24", "volume.width_px=28", "learning.batch_size=4")
 
 @pytest.fixture(scope="module")
 def setup():
-    return load_setup("quickstart", [*SMALL, "training_set.training_count=24", "training_set.validation_count=6"])
+    return load_setup("quickstart_voxel", [*SMALL, "training_set.training_count=24", "training_set.validation_count=6"])
 
 
 @pytest.fixture(scope="module")

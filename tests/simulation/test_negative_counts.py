@@ -16,7 +16,7 @@ def setup_with(baseline):
     """One σ and one baseline, and emitters that leave most of the frame dark."""
     low, high = baseline - 0.5, baseline + 0.5
     return load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "read_noise.kind=uniform",
             f"read_noise.baseline_range=[{low}, {high}]",

@@ -20,7 +20,7 @@ SMALL = ("volume.height_px=16", "volume.width_px=20", "volume.margin_px=3")
 
 
 def blinking(*more: str):
-    return load_setup("quickstart", [*CHANGES, *more])
+    return load_setup("quickstart_voxel", [*CHANGES, *more])
 
 
 def shares_in_time(mean: float, times: int, pause: float, molecules: int = 400_000, frames: int = 80) -> np.ndarray:
@@ -114,4 +114,4 @@ def test_stream_of_three_frames():
 )
 def test_setups_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        load_setup("quickstart", changes)
+        load_setup("quickstart_voxel", changes)

@@ -18,7 +18,7 @@ LOW, HIGH = np.array([-3.0, -3.0, 0.0]), np.array([3.0, 3.0, 2.0])
 
 @pytest.fixture(scope="module")
 def setup():
-    return load_setup("quickstart", ("volume.height_px=40", "volume.width_px=48"))
+    return load_setup("quickstart_voxel", ("volume.height_px=40", "volume.width_px=48"))
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

@@ -18,7 +18,7 @@ from ds3d_tf.simulation.stream import (
 def setup():
     """Small frames with every kind of noise."""
     return load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "read_noise.kind=super_gaussian",
             "training_set.training_count=21",
@@ -144,7 +144,7 @@ def test_simulate_frames(setup):
 def test_light_is_conserved_through_the_stream():
     """Without background or read noise a frame holds its emitters' photons, less what falls off its edge."""
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "background.kind=uniform",
             "background.level=0",

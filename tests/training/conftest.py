@@ -13,7 +13,7 @@ from ds3d_tf.setup import Setup, load_setup
 def tiny(tiny_changes) -> Setup:
     """The tiny setup with one epoch more, and a schedule that looks at the loss."""
     more = ("learning.epochs=3", "learning.learning_rate=0.003", "learning.schedule=plateau")
-    return load_setup("quickstart", [*tiny_changes, *more])
+    return load_setup("quickstart_voxel", [*tiny_changes, *more])
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from ds3d_tf.training.sigma_calibration import calibrated
 
 @pytest.fixture(scope="module")
 def tiny_pixel(tiny_changes) -> Setup:
-    return load_setup("quickstart", [*tiny_changes, "learning.network=pixel", "learning.crop_px=16"])
+    return load_setup("quickstart_voxel", [*tiny_changes, "learning.network=pixel", "learning.crop_px=16"])
 
 
 def network(setup: Setup) -> PixelNet:
@@ -90,7 +90,7 @@ def test_optimizer_of_each_network(tiny_pixel) -> None:
     decayed = [w.path for w in model.trainable_variables if model.optimizer._use_weight_decay(w)]
     assert decayed
     assert all(path.endswith("kernel") for path in decayed)
-    assert type(optimizer(load_setup("quickstart"))) is keras.optimizers.Adam
+    assert type(optimizer(load_setup("quickstart_voxel"))) is keras.optimizers.Adam
 
 
 def test_a_run_by_the_clock(tiny_pixel, tmp_path, monkeypatch) -> None:
@@ -151,21 +151,21 @@ def test_too_few_emitters_leave_the_uncertainties_alone(tiny_pixel) -> None:
 def test_the_other_network_is_refused(tiny_pixel, tiny_changes, tmp_path, mask_rad) -> None:
     from ds3d_tf.model.files import save_model_folder
 
-    voxel = load_setup("quickstart", list(tiny_changes))
+    voxel = load_setup("quickstart_voxel", list(tiny_changes))
     save_model_folder(tmp_path / "voxel", network_from_setup(voxel), voxel, mask_rad)
     with pytest.raises(InputError, match=r"a voxel network, the setup asks for a pixel network; set learning\.network"):
         start_from(network_from_setup(tiny_pixel), tmp_path / "voxel")
 
 
 def test_defaults_follow_the_network() -> None:
-    voxel = load_setup("quickstart")
+    voxel = load_setup("quickstart_voxel")
     assert voxel.learning.network == "voxel"
     # A voxel setup's scale and threshold are no probabilities; what else it says stays.
-    pixel = load_setup("quickstart", ["learning.network=pixel"])
+    pixel = load_setup("quickstart_voxel", ["learning.network=pixel"])
     assert (pixel.learning.scaling_factor, pixel.learning.peak_threshold) == (1.0, 0.6)
     assert pixel.learning.filters == voxel.learning.filters
     own = Setup.from_yaml("learning: {network: pixel}")
     assert (own.learning.filters, own.learning.batch_size, own.learning.schedule) == (32, 16, "cosine")
     assert Setup.from_yaml(own.to_yaml()) == own
-    chosen = load_setup("quickstart", ["learning.network=pixel", "learning.peak_threshold=0.7"])
+    chosen = load_setup("quickstart_voxel", ["learning.network=pixel", "learning.peak_threshold=0.7"])
     assert chosen.learning.peak_threshold == 0.7

@@ -50,7 +50,7 @@ def dense(tmp_path_factory):
     """A network with lively random weights whose clip leaves plateaus; the frame's range normalizes it."""
     rng = np.random.default_rng(0)
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "normalization.kind=project_01",
             "volume.depth_voxels=5",

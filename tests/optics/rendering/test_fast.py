@@ -25,7 +25,7 @@ def _fast(setup, **options):
 def small():
     """A setup of small frames, its fast and exact (64-bit) renderers, and a batch of emitters."""
     setup = load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "mask.source=zernike",
             "mask.zernike_rad={6: 1.0, 7: 0.6}",
@@ -82,18 +82,18 @@ def test_batches_padding_and_chunks(small):
 
 def test_one_blur_and_few_percent_of_blur():
     for sigma_range in ("[1.0, 1.0]", "[0.99, 1.01]"):
-        setup = load_setup("quickstart", [f"blur.sigma_range_px={sigma_range}", "volume.margin_px=0"])
+        setup = load_setup("quickstart_voxel", [f"blur.sigma_range_px={sigma_range}", "volume.margin_px=0"])
         assert _fast(setup).measured_error(40, seed=2) <= 1e-3
 
 
 def test_vectorial_model():
-    setup = load_setup("quickstart", ["optics.model=vectorial", "volume.height_px=25", "volume.width_px=25"])
+    setup = load_setup("quickstart_voxel", ["optics.model=vectorial", "volume.height_px=25", "volume.width_px=25"])
     assert _fast(setup).measured_error(20, seed=2) <= 1e-3
 
 
 def _large_pixels(camera_pixel_um, model, sigma_range):
     return load_setup(
-        "quickstart",
+        "quickstart_voxel",
         [
             "mask.source=zernike",
             "mask.zernike_rad={6: 1.0, 7: 0.6}",

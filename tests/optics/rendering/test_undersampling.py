@@ -52,7 +52,7 @@ def test_samples_follow_from_the_pixel_and_the_finest_detail():
 
 @pytest.mark.parametrize("model", ["scalar", "vectorial"])
 def test_finer_samples_hold_the_camera_s(model):
-    setup = load_setup("quickstart", [f"optics.model={model}"])
+    setup = load_setup("quickstart_voxel", [f"optics.model={model}"])
     place = np.array([[0.21, -0.13, 0.6]])
     coarse, fine = (
         exact_renderer(

@@ -126,7 +126,7 @@ def test_polarizations_are_each_other_turned_and_add_up() -> None:
 
 
 def test_streams_take_the_model_of_the_setup_in_the_fast_renderer() -> None:
-    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=y"])
+    setup = load_setup("quickstart_voxel", ["optics.model=vectorial", "optics.polarization=y"])
     fast = default_renderer(setup)
     assert isinstance(fast, FastRenderer)
     xyz, photons, blur = tf.constant([[[0.3, -0.2, 0.1]]]), tf.constant([[1000.0]]), tf.constant([[1.0]])
@@ -137,7 +137,7 @@ def test_streams_take_the_model_of_the_setup_in_the_fast_renderer() -> None:
 
 
 def test_simulations_and_their_regeneration_are_vectorial_where_the_setup_is(tmp_path) -> None:
-    setup = load_setup("quickstart", ["optics.model=vectorial", "optics.polarization=x", "training_set.seed=4"])
+    setup = load_setup("quickstart_voxel", ["optics.model=vectorial", "optics.polarization=x", "training_set.seed=4"])
     simulate(setup, tmp_path / "frames", count=2)
     stored = load_setup(tmp_path / "frames" / "setup.yaml")
     assert stored.optics == setup.optics
@@ -151,7 +151,7 @@ def test_simulations_and_their_regeneration_are_vectorial_where_the_setup_is(tmp
 
 
 def test_the_bound_is_that_of_the_vectorial_image() -> None:
-    setup = load_setup("quickstart", ["optics.model=vectorial", "volume.height_px=25", "volume.width_px=25"])
+    setup = load_setup("quickstart_voxel", ["optics.model=vectorial", "volume.height_px=25", "volume.width_px=25"])
     mask, at, blur = load_mask(setup), np.array([0.02, -0.05, 0.4]), tf.constant([0.9], tf.float64)
     found = localization_bound(
         exact_renderer(setup.optics, setup.volume, mask), at[None], 4000.0, background=9.0, blur_sigma_px=0.9

@@ -58,7 +58,7 @@ class SmallNet(keras.Model):
 def trained(choice: str) -> dict[str, np.ndarray]:
     """Return weights after the steps, and the losses and metrics."""
     devices = open_devices(choice)
-    setup = load_setup("quickstart", SETUP)
+    setup = load_setup("quickstart_voxel", SETUP)
     check_batches(setup, devices)
     with devices.scope():
         model = SmallNet(setup.volume.depth_voxels)

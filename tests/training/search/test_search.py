@@ -26,7 +26,7 @@ VALUES = {
     "learning.filters": {"kind": "int", "range": [8, 24], "step": 8},
     "learning.batch_size": {"values": [2, 4, 8]},
 }
-SPACE = read_space(VALUES, load_setup("quickstart"))
+SPACE = read_space(VALUES, load_setup("quickstart_voxel"))
 SCRIPT = Path(__file__).with_name("toy_search.py")
 
 

@@ -33,4 +33,4 @@ def train_trial(base, folder, values, *, previous=None, epochs=None, keep_checkp
 
 if __name__ == "__main__":
     ds3d_tf.training.search.trial.train_trial = train_trial
-    tune(load_setup("quickstart"), FOLDER.parent / "space.yaml", FOLDER, trials=6)
+    tune(load_setup("quickstart_voxel"), FOLDER.parent / "space.yaml", FOLDER, trials=6)
