@@ -117,7 +117,15 @@ def whole_files(paths: Sequence[str | Path]) -> Iterator[Path]:
     targets = [Path(path) for path in paths]
     with temporary_folder(targets[0]) as temporary:
         yield temporary
-        put_in_place({target: temporary / target.name for target in reversed(targets)})
+        files = {target: temporary / target.name for target in reversed(targets)}
+        new = [target for target in targets if not target.exists()]
+        try:
+            put_in_place(files)
+        except OSError:
+            for target in new:
+                if not files[target].exists():  # it was moved just now
+                    target.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
