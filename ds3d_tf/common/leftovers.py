@@ -42,9 +42,9 @@ def sweep(path: str | Path) -> None:
     A folder that was moved aside and not replaced gets its name back.
     """
     path = Path(path)
-    ours = re.compile(
-        rf"({re.escape(_prefix(path))}|{re.escape(_prefix(path, True))}){_RANDOM}({re.escape(path.suffix)})?"
-    )
+    begin = "|".join(re.escape(_prefix(path, aside)) for aside in (False, True))
+    # Also of what was being written into the place of such a folder.
+    ours = re.compile(rf"(?:\.partial-|\.old-)*(?:{begin}){_RANDOM}(?:-{_RANDOM})*")
     _sweep(path.absolute().parent, ours, path)
 
 

@@ -67,6 +67,7 @@ def test_what_is_not_ours_stays(tmp_path):
     for name in kept:
         (tmp_path / name).write_text("mine")
     folder_with(tmp_path / ".partial-out.tif-abcdefgh", "a killed process's")
+    folder_with(tmp_path / ".partial-.partial-out.tif-abcdefgh-stuvwxyz", "its part")
     (tmp_path / ".partial-out.tif-linked_1.tif").symlink_to(tmp_path / "out.tif.bak")
     (tmp_path / ".partial-out.tif-linked_2").symlink_to(tmp_path, target_is_directory=True)
     sweep(tmp_path / "out.tif")
