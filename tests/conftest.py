@@ -40,8 +40,10 @@ TINY = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--slow``."""
+    """Add ``--slow``, and how much slow tests do."""
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow, which take minutes")
+    parser.addoption("--kills", type=int, default=12, help="how many processes slow tests kill")
+    parser.addoption("--load-seconds", type=float, default=60, help="how long the slow test of a server's load takes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

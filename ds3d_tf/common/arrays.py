@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +18,8 @@ MAX_PIXELS = 10**8
 """Pixels of a frame or a mask: no camera has more."""
 MAX_BYTES = 2**30
 """Bytes of an array that is read into memory as a whole."""
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile, NotImplementedError)
+# What files raise when they are opened and unpacked. What a damaged header raises, npy_header turns into one of these.
+_DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, zlib.error, lzma.LZMAError)
 
 
 def read_npy(path: str | Path, where: str | None = None, mend: str = "write it again with numpy.save") -> np.ndarray:
@@ -73,6 +76,8 @@ def check_npz(path: str | Path, limit: int = MAX_BYTES, hint: str = "") -> None:
     ``hint`` says what to do about a file that is too large. Raises InputError, or what zipfile raises for another file.
     """
     with zipfile.ZipFile(path) as archive:
+        if any(member.flag_bits & 1 for member in archive.infolist()):
+            raise InputError(f"{path}: encrypted, or damaged; write it again with numpy.savez")
         total = sum(member.file_size for member in archive.infolist())
         if total > limit:
             raise InputError(
@@ -95,7 +100,10 @@ def npy_header(
     """
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    try:
+        shape, _, dtype = read(stream)
+    except Exception as error:  # NumPy reads Python's syntax there, whose parsers raise many kinds of errors
+        raise ValueError(f"its header is damaged: {first_line(error)}") from error
     if dtype.hasobject:
         raise InputError(f"{where}: holds Python objects, which are never read; save numbers")
     promised = math.prod(shape) * dtype.itemsize
@@ -157,8 +165,6 @@ def read_tiff_plane(path: str | Path, where: str) -> np.ndarray:
 
 def inflate(packed: bytes, limit: int, where: str) -> bytes:
     """Return zlib's data unpacked; raises InputError if they are damaged or longer than ``limit`` bytes."""
-    import zlib
-
     try:
         stream = zlib.decompressobj()
         content = stream.decompress(packed, limit + 1)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from ds3d_tf.common.errors import InputError
+from ds3d_tf.common.leftovers import marked_folder, sweep
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
@@ -48,7 +47,7 @@ def check_room(path: str | Path, needed: float) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its name when the block ends without an error.
+    """Yield the path of an empty file that takes the place of ``path`` when the block ends without an error.
 
     Raises InputError if the file cannot be written (folder missing rights, disk full).
     """
@@ -57,15 +56,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     try:
         with _told_of_the_disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
-            yield temporary
-            temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            sweep(path)
+            temporary, mark = marked_folder(path)
+            with mark:
+                file = temporary / path.name
+                file.touch()
+                yield file
+                file.chmod(0o666 & ~_umask())
+                os.replace(file, path)
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def open_no_link(path: str | Path, mode: str) -> IO[bytes]:
@@ -93,16 +94,15 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     try:
         with _told_of_the_disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if path.is_dir():
-                old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
-                os.replace(path, old / path.name)
-                os.replace(temporary, path)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                os.replace(temporary, path)
+            sweep(path)
+            temporary, mark = marked_folder(path)
+            with mark:
+                yield temporary
+                temporary.chmod(0o777 & ~_umask())
+                if path.is_dir():
+                    _exchange(temporary, path)
+                else:
+                    os.replace(temporary, path)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -117,7 +117,15 @@ def whole_files(paths: Sequence[str | Path]) -> Iterator[Path]:
     targets = [Path(path) for path in paths]
     with temporary_folder(targets[0]) as temporary:
         yield temporary
-        put_in_place({target: temporary / target.name for target in reversed(targets)})
+        files = {target: temporary / target.name for target in reversed(targets)}
+        new = [target for target in targets if not target.exists()]
+        try:
+            put_in_place(files)
+        except OSError:
+            for target in new:
+                if not files[target].exists():  # it was moved just now
+                    target.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -128,11 +136,30 @@ def temporary_folder(path: str | Path) -> Iterator[Path]:
     try:
         with _told_of_the_disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-            yield temporary
+            sweep(path)
+            temporary, mark = marked_folder(path)
+            with mark:
+                yield temporary
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Let a folder take the place of another, which is removed; a process that dies between leaves the other aside."""
+    old, mark = marked_folder(path, aside=True)
+    with mark:
+        try:
+            os.replace(path, old / path.name)
+            try:
+                os.replace(new, path)
+            except OSError:
+                os.replace(old / path.name, path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            with contextlib.suppress(OSError):
+                old.rmdir()
 
 
 def put_in_place(files: Mapping[Path, Path]) -> None:
@@ -172,20 +199,6 @@ def _told_of_the_disk(path: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise InputError(f"cannot write {path}: {reason}") from error
-
-
-def remove_leftovers(path: str | Path) -> None:
-    """Remove the temporary files that killed processes left while they wrote ``path``; no other may be writing it."""
-    path = Path(path)
-    for left in path.parent.glob(f"{glob.escape(_prefix(path))}*"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _prefix(path: Path) -> str:
-    return f".partial-{path.name[:60]}-"
 
 
 def _umask() -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.files import refuse_existing, whole_file, whole_folder
+from ds3d_tf.common.leftovers import is_leftover
 
 MARKER_FILE = ".ds3d.json"
 MAX_NAMED_STRANGERS = 5
@@ -43,7 +44,7 @@ def check_folder(out: str | Path, overwrite: bool, command: str) -> Path:
     """Return ``out`` as a Path if ``command`` may write a folder there; nothing is changed.
 
     Args:
-        out: folder to be written; one that exists and is empty counts as free.
+        out: folder to be written; one that is empty, or holds only what a killed process left, is free.
         overwrite: whether an earlier output of the same command may be replaced.
         command: name of the command, such as ``train``.
 
@@ -51,7 +52,7 @@ def check_folder(out: str | Path, overwrite: bool, command: str) -> Path:
     untouched output of the same command; the files of others are named.
     """
     out = Path(out)
-    if out.is_dir() and not any(out.iterdir()):
+    if out.is_dir() and all(map(is_leftover, out.iterdir())):
         return refuse_existing(out, overwrite=True)
     out = refuse_existing(out, overwrite)
     if not out.exists():

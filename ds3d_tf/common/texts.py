@@ -23,6 +23,7 @@ MAX_DIGITS = 309
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LONG_TEXT, _LONG_BYTES = re.compile(f"[0-9]{{{MAX_DIGITS}}}"), re.compile(b"[0-9]{%d}" % MAX_DIGITS)
 _TAGS = ("null", "bool", "int", "float", "str", "merge", "value", "timestamp", "map", "seq")
 
 
@@ -96,18 +97,19 @@ def parse_yaml_documents(text: str, where: str) -> list[Any]:
     return documents
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
+def parse_json(text: str | bytes | bytearray, where: str) -> Any:
     """Return what a JSON text says; ``where`` names it in the error.
 
     Raises InputError for bad JSON, a key that occurs twice, numbers beyond float64 or too deep nesting.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=_whole)
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_whole if _has_long_number(text) else None)
     except RecursionError:
         raise InputError(f"{where}: not valid JSON: nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {_first_line(error)}") from None
-    _check_texts(value, where)
+    if not _is_plain(text):
+        _check_texts(value, where)
     return value
 
 
@@ -264,6 +266,20 @@ def _whole(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)
+
+
+def _has_long_number(text: str | bytes | bytearray) -> bool:
+    """Return whether a text has more digits in a row than a number may have; most have not, and are read fast."""
+    if isinstance(text, str):
+        return _LONG_TEXT.search(text) is not None
+    return b"\0" in text or _LONG_BYTES.search(text) is not None  # zeros: another encoding
+
+
+def _is_plain(text: str | bytes | bytearray) -> bool:
+    """Return whether a JSON text has only characters that texts may hold: printable ones of ASCII, and no escapes."""
+    if isinstance(text, str):
+        return text.isascii() and "\\" not in text and "\x7f" not in text
+    return text.isascii() and b"\\" not in text and b"\x7f" not in text and b"\0" not in text
 
 
 def _check_texts(value: Any, where: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import CARD_FILE, MASK_FILE, SETUP_FILE
-from ds3d_tf.common.files import whole_file
+from ds3d_tf.common.files import temporary_folder, whole_file
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.plotting import DEPTH_COLOUR_MAP
 from ds3d_tf.export.plain_keras import INPUT, OUTPUT, plain_keras
@@ -65,8 +64,7 @@ def export_bioimageio(
 
     network = plain_keras(model)
     name = name or f"DeepSTORM3D {setup.name}"
-    with tempfile.TemporaryDirectory(prefix="ds3d-tf-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder(out) as folder:
         crop, volume = _test_data(network, setup, frames, int(model.receptive_radius_px))
         np.save(folder / "test_frame.npy", crop[np.newaxis, ..., np.newaxis])
         np.save(folder / "test_volume.npy", volume)

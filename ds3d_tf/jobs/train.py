@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.file_names import CHECKPOINT_FILE, LOGS_FOLDER, NETWORK_FILE
+from ds3d_tf.common.leftovers import sweep_folder
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.outputs import check_folder, new_folder, remove_output
 from ds3d_tf.common.progress import Progress, no_progress
@@ -135,6 +136,7 @@ def train(
     if start is None:
         with new_folder(out, "train", RUN_FILES) as folder:
             save_setup_and_mask(folder, setup, mask_rad)
+    sweep_folder(out)
     begin_part(out, start.epoch if start else 0, this_machine())
     write_card(out)
     show_progress = progress is not no_progress and where.is_chief

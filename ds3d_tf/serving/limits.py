@@ -29,7 +29,8 @@ class ServerLimits:
     Attributes:
         request_s: seconds within which a request is answered or given up.
         connections: REST connections, and gRPC requests, at a time.
-        memory_gb: memory for the numbers of JSON requests together with predictions, GB.
+        memory_gb: memory for one prediction, and beside it for REST requests (a quarter for their texts, a quarter for
+            each of the two that are read or written as JSON at a time), GB.
         token: what clients must show; None: nothing.
         certificate: PEM file with the server's certificate and its chain; None: no TLS.
         key: PEM file of its private key; None: in the same file.
@@ -48,7 +49,19 @@ class ServerLimits:
             return True
         return hmac.compare_digest((authorization or "").encode(), f"Bearer {self.token}".encode())
 
-    def check_json(self, body: bytes) -> None:
+    @property
+    def body_bytes(self) -> int:
+        """A quarter of the memory: for the bodies of all REST requests that are read or wait."""
+        return int(self.memory_gb * 1e9 / 4)
+
+    def check_answer(self, values: int) -> None:
+        """Refuse an answer in JSON whose numbers would take more than a quarter of the memory; raises RequestError."""
+        if values * _BYTES_PER_JSON_VALUE > self.memory_gb * 1e9 / 4:
+            raise RequestError(
+                INVALID_ARGUMENT, f"an answer of {values} values in JSON, more than this server gives; use gRPC"
+            )
+
+    def check_json(self, body: bytes | bytearray) -> None:
         """Refuse a JSON text whose numbers would take more than a quarter of the memory; raises RequestError."""
         values = body.count(b",") + body.count(b"[") + body.count(b"{")
         if values * _BYTES_PER_JSON_VALUE > self.memory_gb * 1e9 / 4:
@@ -69,14 +82,15 @@ def read_token(path: str | Path) -> str:
 
 
 class Turns:
-    """Admits a limited number of threads; the others wait in the order in which they came, while they are wanted.
+    """Admits threads up to a limit; the others wait in the order in which they came, while they are wanted.
 
-    Python's semaphores may admit a thread again that has just left, before those that wait: some would never run.
+    The limit is a number of threads, or of something else, such as bytes, of which each takes its share. Python's
+    semaphores may admit a thread again that has just left, before those that wait: some would never run.
     """
 
     def __init__(self, number: int) -> None:
         self._free = number
-        self._queue: deque[threading.Event] = deque()
+        self._queue: deque[tuple[threading.Event, int]] = deque()
         self._lock = threading.Lock()
 
     @property
@@ -85,30 +99,33 @@ class Turns:
         return len(self._queue)
 
     @contextlib.contextmanager
-    def turn(self, wanted: Callable[[], bool] = lambda: True, until: float = math.inf) -> Iterator[None]:
+    def turn(
+        self, wanted: Callable[[], bool] = lambda: True, until: float = math.inf, share: int = 1
+    ) -> Iterator[None]:
         """Wait for a turn and hold it for the block.
 
         Args:
             wanted: whether somebody still waits for the answer; asked from time to time.
             until: time of ``time.monotonic`` after which it is too late, seconds.
+            share: how much of the limit it takes; not more than all of it.
 
         Raises RequestError if nobody wants the answer any more, or it is too late.
         """
-        self._wait(wanted, until)
+        self._wait(wanted, until, share)
         try:
             if not wanted():
                 raise RequestError(CANCELLED, "the client has gone")
             yield
         finally:
-            self._leave()
+            self._leave(share)
 
-    def _wait(self, wanted: Callable[[], bool], until: float) -> None:
+    def _wait(self, wanted: Callable[[], bool], until: float, share: int) -> None:
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if not self._queue and self._free >= share:
+                self._free -= share
                 return
             mine = threading.Event()
-            self._queue.append(mine)
+            self._queue.append((mine, share))
         while not mine.wait(_LOOK_S):
             late = time.monotonic() > until
             if not late and wanted():
@@ -116,20 +133,19 @@ class Turns:
             with self._lock:
                 if mine.is_set():  # just now
                     break
-                self._queue.remove(mine)
+                self._queue.remove((mine, share))
+                self._admit()  # it may have been the first, and the next ones need less
             if late:
                 raise RequestError(DEADLINE_EXCEEDED, "no turn within the time for a request; try again later")
             raise RequestError(CANCELLED, "the client has gone")
 
-    def _leave(self) -> None:
+    def _leave(self, share: int) -> None:
         with self._lock:
-            if self._queue:
-                self._queue.popleft().set()
-            else:
-                self._free += 1
+            self._free += share
+            self._admit()
 
-    def __enter__(self) -> None:
-        self._wait(lambda: True, math.inf)
-
-    def __exit__(self, *failure: object) -> None:
-        self._leave()
+    def _admit(self) -> None:
+        while self._queue and self._queue[0][1] <= self._free:
+            event, share = self._queue.popleft()
+            self._free -= share
+            event.set()

@@ -19,8 +19,9 @@ import numpy as np
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.common.texts import parse_json
 from ds3d_tf.serving.errors import CANCELLED, INVALID_ARGUMENT, NOT_FOUND, UNAUTHENTICATED, RequestError
-from ds3d_tf.serving.limits import ServerLimits
+from ds3d_tf.serving.limits import ServerLimits, Turns
 from ds3d_tf.serving.metrics import Metrics
+from ds3d_tf.serving.rest_json import answer_of, inputs_of
 from ds3d_tf.serving.served_model import ServedModel
 from ds3d_tf.serving.served_models import ServedModels
 
@@ -29,6 +30,8 @@ _PATH = re.compile(r"^/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{
 _SECONDS_OF_SILENCE = 30
 _MAX_DISCARDED_BYTES = 2**28
 _PIECE = 2**16
+# What of a body is read before the memory for all of it is taken: a client that only promises holds up nobody.
+_FIRST_BYTES = 2**16
 
 
 class RestServer(http.server.ThreadingHTTPServer):
@@ -118,6 +121,7 @@ def start_rest(
         served, max_bytes = models, int(max_mb * 2**20)
         timeout = _SECONDS_OF_SILENCE
 
+    Handler.bodies = Turns(limits.body_bytes)
     Handler.limits, Handler.metrics = limits, metrics or Metrics(lambda: models.turn.waiting)
     context = None
     if limits.certificate is not None:
@@ -139,89 +143,10 @@ def start_rest(
     return server
 
 
-def inputs_of(request: Any, definition: Any) -> tuple[dict[str, np.ndarray], bool]:
-    """Return the arrays of a Predict request in JSON, and whether it has one row per frame ("instances").
-
-    Args:
-        request: the decoded JSON.
-        definition: the signature's ``SignatureDef``.
-
-    Returns:
-        an array for each input, of the signature's dtype and unit and the shape that was sent; True for rows.
-
-    Raises RequestError for anything else.
-    """
-    names = list(definition.inputs)
-    if ("instances" in request) == ("inputs" in request):
-        raise RequestError(INVALID_ARGUMENT, "expected either 'instances' or 'inputs' in the JSON object")
-    rows = "instances" in request
-    values = request["instances" if rows else "inputs"]
-    if rows:
-        if not isinstance(values, list) or not values:
-            raise RequestError(INVALID_ARGUMENT, "instances: expected a list of one or more")
-        if all(isinstance(value, dict) for value in values):
-            keys = set(values[0])
-            if any(set(value) != keys for value in values):
-                raise RequestError(INVALID_ARGUMENT, "instances: all must have the same keys")
-            values = {name: [value[name] for value in values] for name in values[0]}
-    if not isinstance(values, dict):
-        required = [name for name in names if name not in definition.defaults]
-        if len(required) != 1:
-            raise RequestError(INVALID_ARGUMENT, f"expected an object with {', '.join(names)}")
-        values = {required[0]: values}
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise RequestError(INVALID_ARGUMENT, f"no input {unknown[0]!r}; the signature has {', '.join(names)}")
-    return {name: _array(name, value, definition.inputs[name].dtype) for name, value in values.items()}, rows
-
-
-def _array(name: str, value: Any, code: int) -> np.ndarray:
-    import tensorflow as tf
-
-    dtype = tf.dtypes.as_dtype(code)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise RequestError(INVALID_ARGUMENT, f"{name}: rows of different lengths") from error
-    kinds = "b" if dtype == tf.bool else "U" if dtype == tf.string else "iu" if dtype.is_integer else "iuf"
-    if array.size and array.dtype.kind not in kinds:
-        raise RequestError(INVALID_ARGUMENT, f"{name}: expected values of {dtype.name}, got {_example(value)}")
-    if dtype == tf.string:
-        return np.array([text.encode() for text in array.ravel()], object).reshape(array.shape)
-    with np.errstate(over="ignore"):
-        return array.astype(dtype.as_numpy_dtype)
-
-
-def _example(value: Any) -> str:
-    while isinstance(value, list) and value:
-        value = value[0]
-    return json.dumps(value)[:60]
-
-
-def answer_of(outputs: dict[str, np.ndarray], rows: bool) -> dict[str, Any]:
-    """Return outputs in the form of TensorFlow Serving's JSON.
-
-    Args:
-        outputs: an array for each output, of the signature's shape and unit.
-        rows: whether they belong to "instances".
-    """
-    lists = {name: _decoded(array) for name, array in outputs.items()}
-    if not rows:
-        return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
-    if len(lists) == 1:
-        return {"predictions": next(iter(lists.values()))}
-    return {"predictions": [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]}
-
-
-def _decoded(array: np.ndarray) -> list[Any]:
-    if array.dtype.kind == "O":
-        return np.array([text.decode() for text in array.ravel()], object).reshape(array.shape).tolist()
-    return array.tolist()
-
-
 class _Handler(http.server.BaseHTTPRequestHandler):
     served: ServedModels
     max_bytes: int
+    bodies: Turns
     limits: ServerLimits
     metrics: Metrics
     _until: float
@@ -330,48 +255,60 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _post(self) -> Any:
         self._check_token()
-        body = self._body()
+        length = self._length()
+        body = bytearray()
+        self._read(min(length, _FIRST_BYTES), body)
+        # The body's share of the memory is kept for the numbers in it.
+        with self.bodies.turn(self._wanted, self._until, length):
+            self._read(length - len(body), body)
+            if len(body) < length:
+                self.close_connection = True
+                raise _HttpError(400, "the request ended early")
+            return self._predict(body)
+
+    def _predict(self, body: bytearray) -> bytes:
         _, model, what = self._path()
         if what != ":predict":
             raise RequestError(NOT_FOUND, f"{self.path}: expected :predict")
         self.limits.check_json(body)
+        with self.served.parsing.turn(self._wanted, self._until):
+            signature, inputs, rows = self._request(body, model)
+        body.clear()
+        with self.served.turn.turn(self._wanted, self._until):
+            outputs = model.predict(signature, inputs)
+        self.limits.check_answer(sum(array.size for array in outputs.values()))
+        with self.served.parsing.turn(self._wanted):
+            return json.dumps(answer_of(outputs, rows)).encode()
+
+    def _request(self, body: bytearray, model: ServedModel) -> tuple[str, dict[str, np.ndarray], bool]:
+        """Return the signature's name, the inputs and whether they have one row per frame."""
         try:
-            with self.served.parsing.turn(self._wanted, self._until):
-                request = parse_json(body, "request")
+            request = parse_json(body, "request")
         except InputError as error:
             raise RequestError(INVALID_ARGUMENT, str(error)[:200]) from error
-        del body
         if not isinstance(request, dict):
             raise RequestError(INVALID_ARGUMENT, "expected a JSON object")
         signature = request.get("signature_name", "")
         if not isinstance(signature, str):
             raise RequestError(INVALID_ARGUMENT, "signature_name: expected a string")
-        inputs, rows = inputs_of(request, model.signature(signature)[1])
-        with self.served.turn.turn(self._wanted, self._until):
-            outputs = model.predict(signature, inputs)
-        return answer_of(outputs, rows)
+        return signature, *inputs_of(request, model.signature(signature)[1])
 
-    def _body(self) -> bytes:
+    def _length(self) -> int:
+        """Return the length of the content, which fits into what the server takes."""
         length = self.headers.get("Content-Length", "")
         if not length:
             self.close_connection = True
             raise _HttpError(411, "Content-Length is missing")
-        if int(length) > self.max_bytes:
+        most = min(self.max_bytes, self.limits.body_bytes)
+        if int(length) > most:
             # A client reads the answer only after it has sent everything, so read and discard the rest.
             self.close_connection = True
-            self._read(min(int(length), _MAX_DISCARDED_BYTES), keep=False)
-            raise _HttpError(
-                413, f"request of {int(length) / 2**20:.1f} MB; this server takes {self.max_bytes / 2**20:g} MB"
-            )
-        body = self._read(int(length), keep=True)
-        if len(body) < int(length):
-            self.close_connection = True
-            raise _HttpError(400, "the request ended early")
-        return body
+            self._read(min(int(length), _MAX_DISCARDED_BYTES), None)
+            raise _HttpError(413, f"request of {int(length) / 2**20:.1f} MB; this server takes {most / 2**20:.4g} MB")
+        return int(length)
 
-    def _read(self, length: int, keep: bool) -> bytes:
-        """Return the content of a request, as it comes and no later than allowed."""
-        content, left = bytearray(), length
+    def _read(self, left: int, content: bytearray | None) -> None:
+        """Add ``left`` bytes of the request to ``content`` (None: forget them), as they come, no later than allowed."""
         while left > 0:
             if time.monotonic() > self._until:
                 self.close_connection = True
@@ -384,9 +321,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not piece:
                 break
             left -= len(piece)
-            if keep:
+            if content is not None:
                 content += piece
-        return bytes(content)
 
 
 class _HttpError(Exception):

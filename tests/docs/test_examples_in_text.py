@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -74,9 +75,24 @@ def test_dotted_names_exist(page: str, repository: Path) -> None:
     """Names such as `ds3d_tf.optics.design.design` in the running text."""
     text = re.sub(r"```.*?```", "", (repository / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     for dotted in set(re.findall(r"`(ds3d_tf(?:\.\w+)+)`", text)):
-        found = importlib.import_module("ds3d_tf")
-        for part in dotted.split(".")[1:]:
-            try:
-                found = getattr(found, part)
-            except AttributeError:
-                found = importlib.import_module(f"{found.__name__}.{part}")
+        assert _exists(dotted), f"{page}: there is no {dotted}"
+
+
+def _exists(dotted: str) -> bool:
+    """Return whether a name leads from the package through its rooms and files to something."""
+    found: object = importlib.import_module("ds3d_tf")
+    for part in dotted.split(".")[1:]:
+        if not hasattr(found, part):
+            name = f"{getattr(found, '__name__', '')}.{part}"
+            if not hasattr(found, "__path__") or importlib.util.find_spec(name) is None:
+                return False
+            found = importlib.import_module(name)
+        else:
+            found = getattr(found, part)
+    return True
+
+
+def test_names_that_do_not_exist_are_found() -> None:
+    assert _exists("ds3d_tf.optics.design.design")
+    for dotted in ("ds3d_tf.optics.desing", "ds3d_tf.optics.design.nothing", "ds3d_tf.nothing.design"):
+        assert not _exists(dotted)

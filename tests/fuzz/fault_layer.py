@@ -21,6 +21,7 @@ class Changes:
 
     Attributes:
         count: changes so far.
+        paths: what each of them changed, relative to the folder.
         full: whether all further writes fail, too, as on a full disk, until room is made.
         kill: whether the process is dead instead: nothing changes the disk any more.
     """
@@ -28,6 +29,7 @@ class Changes:
     def __init__(self, folder: Path, failing: int | None, full: bool = True, kill: bool = False) -> None:
         self.folder, self.failing, self.full, self.kill = str(folder), failing, full, kill
         self.count = 0
+        self.paths: list[str] = []
         self.dead = False
 
     def happens(self, path: Any, room: bool = True) -> None:
@@ -35,6 +37,7 @@ class Changes:
         if not str(path).startswith(self.folder):
             return
         number, self.count = self.count, self.count + 1
+        self.paths.append(str(path)[len(self.folder) :])
         if self.failing is None or number < self.failing:
             return
         if self.kill:

@@ -181,6 +181,62 @@ def test_json_takes_no_more_memory_than_allowed(serve):
         assert ask(server, body=body)[0] == 400
 
 
+def test_a_body_larger_than_the_memory_is_refused_before_it_is_read(serve):
+    server = serve(max_mb=64, memory_gb=0.004)
+    got = raw(server, b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 1000001\r\n\r\n" + b" " * 1_000_001)
+    assert got.startswith(b"HTTP/1.1 413 ") and b"takes 0.9537 MB" in got
+
+
+def test_bodies_wait_until_there_is_memory_for_them(serve):
+    server = serve(max_mb=64, memory_gb=0.004)
+    bodies = server.rest.RequestHandlerClass.bodies
+    large = PREDICT + b" " * 900_000
+    head = b"POST /v1/models/m:predict HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(large)
+    with contextlib.ExitStack() as stack:
+        first, second, idle = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(3)
+        )
+        idle.sendall(head)  # one that only promises takes nothing
+        first.sendall(head + large[:500_000])
+        wait_for(lambda: bodies._free < 500_000)
+        second.sendall(head + large[:500_000])
+        wait_for(lambda: bodies.waiting == 1)
+        first.sendall(large[500_000:])
+        second.sendall(large[500_000:])
+        for link in (first, second):
+            assert link.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+    wait_for(lambda: bodies._free == 1_000_000)
+
+
+def test_an_answer_takes_no_more_memory_than_allowed(serve):
+    server = serve(max_mb=16, memory_gb=0.01)
+    server.model.predict = lambda name, inputs: {"y": np.zeros((1000, 1000))}
+    status, answer = ask(server)
+    assert status == 400 and b"an answer of 1000000 values" in answer
+
+
+def test_turns_by_shares_keep_their_order():
+    turns, order, gone = Turns(10), [], threading.Event()
+    lock, threads = threading.Lock(), []
+
+    def wait(name, share, wanted=lambda: True):
+        with contextlib.suppress(RequestError), turns.turn(wanted, share=share), lock:
+            order.append(name)
+
+    with turns.turn(share=4):
+        for name, share, wanted in (("large", 8, lambda: not gone.is_set()), ("small", 2, lambda: True)):
+            threads.append(threading.Thread(target=wait, args=(name, share, wanted)))
+            threads[-1].start()
+            wait_for(lambda: turns.waiting == len(threads))
+        assert order == []  # the small one came later
+        gone.set()
+        threads[1].join()
+        assert order == ["small"]
+    threads[0].join()
+    with turns.turn(share=10):
+        assert turns.waiting == 0
+
+
 def test_it_ends_after_the_requests_in_progress(serve):
     server = serve()
     server.model.go.clear()

@@ -257,7 +257,7 @@ def test_turns_are_taken_in_the_order_of_coming():
     turn, order, inside = Turns(2), [], []
 
     def work(index):
-        with turn:
+        with turn.turn():
             inside.append(1)
             order.append(index)
             assert len(inside) <= 2
@@ -265,7 +265,7 @@ def test_turns_are_taken_in_the_order_of_coming():
             inside.pop()
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(12)]
-    with turn, turn:
+    with turn.turn(), turn.turn():
         for number, thread in enumerate(threads, start=1):
             thread.start()
             while turn.waiting < number:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice
+from ds3d_tf.localization.frames.missing import refuse_or_remark
 from ds3d_tf.localization.frames.names import natural_order
 from ds3d_tf.localization.frames.tiff import data_end, pixels_of
 from ds3d_tf.localization.frames.tiff_planes import check_codec
@@ -49,9 +50,11 @@ class MicroManagerFrames:
         Args:
             files: of one recording, all its positions and their further files.
             choice: the position and the channel that are meant.
-            keep_damaged: count planes that are cut as damaged frames instead of leaving them out.
+            keep_damaged: count planes that are cut, or of a missing file before the last, as damaged frames instead of
+                leaving them out.
 
-        Raises InputError if a file cannot be read, or there are several positions or channels and none is chosen.
+        Raises InputError if a file is missing or cannot be read, or there are several positions or channels and none is
+        chosen.
         """
         self._files = list(files)
         self._where = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
@@ -74,6 +77,11 @@ class MicroManagerFrames:
         labels = [names[c] if c < len(names) else "" for c in channels]
         place = choice.index("channel", self._where, labels)
         self._planes = sorted(plane for plane in planes if plane.channel == channels[place])
+        lost = missing_files(self._files)
+        missing = f"{self._where}: its file {lost[0]} is missing" if lost else None
+        self.remarks = refuse_or_remark(missing, keep_damaged)
+        if lost:
+            self._planes = _with_gaps(self._planes)
         self._say_what_is_missing(summary, cut)
 
     def __len__(self) -> int:
@@ -82,11 +90,15 @@ class MicroManagerFrames:
     def name(self, index: int) -> str:
         """Return the plane's file and page."""
         plane = self._planes[index]
+        if plane.file < 0:
+            return f"{self._where} frame {index + 1}"
         return f"{self._files[plane.file]} page {plane.page + 1}"
 
     def read(self, index: int) -> np.ndarray:
         """Return a plane ``[H, W]`` (row, column) as stored, counts; raises InputError if it is damaged."""
         plane = self._planes[index]
+        if plane.file < 0:
+            raise InputError(f"{self.name(index)}: its file is missing")
         return self._guarded(lambda: pixels_of(self._tiff(plane.file).pages[plane.page], self.name(index)), plane.file)
 
     def close(self) -> None:
@@ -143,7 +155,7 @@ class MicroManagerFrames:
         there = len(self._planes)
         if cut or promised > there:
             more = f"{promised} frames were planned" if promised > there else f"{cut} more are cut off"
-            self.remarks = (f"{self._where}: stopped early; {there} frames are there and are read, {more}",)
+            self.remarks += (f"{self._where}: stopped early; {there} frames are there and are read, {more}",)
 
     def _guarded(self, action: Any, number: int) -> Any:
         try:
@@ -188,12 +200,42 @@ def files_with(path: Path) -> list[Path]:
     continued = _CONTINUED.match(base)
     if continued and (path.parent / f"{continued['base']}{ending}").is_file():
         base = continued["base"]
-    files = [path.parent / f"{base}{ending}"]
-    number = 1
-    while (more := path.parent / f"{base}_{number}{ending}").is_file():
-        files.append(more)
-        number += 1
-    return files
+    pattern = re.compile(rf"{re.escape(base)}_[1-9]\d{{0,5}}{re.escape(ending)}")
+    more = (other for other in path.parent.iterdir() if pattern.fullmatch(other.name) and other.is_file())
+    return [path.parent / f"{base}{ending}", *sorted(more, key=natural_order)]
+
+
+def missing_files(files: Sequence[Path]) -> list[str]:
+    """Return the names of the files between the first of a position and the last one that continues it."""
+    there = {(file.parent, file.name) for file in files}
+    last: dict[tuple[Path, str, str], int] = {}
+    for file in files:
+        found = _STACK_NAME.match(file.name)
+        continued = _CONTINUED.match(found["stem"]) if found else None
+        if found and continued and (file.parent, f"{continued['base']}{found['ending']}") in there:
+            key = file.parent, continued["base"], found["ending"]
+            last[key] = max(last.get(key, 0), int(continued["number"]))
+    names = [
+        (folder, f"{base}_{number}{ending}")
+        for (folder, base, ending), end in last.items()
+        for number in range(1, min(end, 10**6))
+    ]
+    return [name for folder, name in names if (folder, name) not in there]
+
+
+def _with_gaps(planes: Sequence[_Plane]) -> list[_Plane]:
+    """Return sorted planes with one of no file for each time and slice that is missing between them."""
+    first = planes[0]
+    slices = sorted({plane.z for plane in planes})
+    there = {(plane.time, plane.z): plane for plane in planes}
+    if len(there) < len(planes) or planes[-1].time > 1000 * len(planes):  # without times of their own
+        return list(planes)
+    every = ((time, z) for time in range(planes[-1].time + 1) for z in slices)
+    return [
+        there.get((time, z), _Plane(first.position, first.channel, time, z, -1, -1))
+        for time, z in every
+        if (time, z) <= (planes[-1].time, planes[-1].z)
+    ]
 
 
 def single_images(files: Sequence[Path], choice: Choice, where: str) -> list[Path] | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Axis, Choice, is_channel, is_position
+from ds3d_tf.localization.frames.missing import refuse_or_remark
 from ds3d_tf.localization.frames.tiff import UnreadableKind
 
 INDEX = "NDTiff.index"
@@ -22,8 +23,17 @@ _Entry = tuple[Any, ...]
 class NDTiffFrames:
     """The planes of one position and one channel of an NDTiff folder, in the order of its other axes."""
 
-    def __init__(self, folder: Path, choice: Choice) -> None:
-        """Read the index; raises InputError if it is damaged, or several positions or channels and none is chosen."""
+    def __init__(self, folder: Path, choice: Choice, keep_damaged: bool = False) -> None:
+        """Read the index.
+
+        Args:
+            folder: of the recording.
+            choice: the position and the channel that are meant.
+            keep_damaged: count frames before the last whole one that are not there as damaged ones.
+
+        Raises InputError if the index is damaged, such frames are missing, or there are several positions or channels
+        and none is chosen.
+        """
         import tifffile
 
         self._folder = folder
@@ -46,10 +56,17 @@ class NDTiffFrames:
         choice.only(not any(map(is_position, named)), not any(map(is_channel, named)), str(folder))
         order = sorted((name for name in named if not is_channel(name) and not is_position(name)), key=_axis_order)
         entries.sort(key=lambda entry: [_value_order(entry[0].get(name, 0)) for name in order])
-        there = [entry for entry in entries if self._is_whole(entry)]
-        if len(there) < len(entries):
-            self.remarks = (f"{folder}: stopped early; {len(there)} of {len(entries)} frames are whole, and are read",)
-        self._entries = there
+        whole = [self._is_whole(entry) for entry in entries]
+        count = max((place + 1 for place, one in enumerate(whole) if one), default=0)
+        missing = None
+        if not all(whole[:count]):
+            first = whole.index(False)
+            missing = f"{folder}: {whole[:count].count(False)} of its frames are not whole; the first is {first + 1}, "
+            missing += f"of the file {entries[first][1]}"
+        self.remarks = refuse_or_remark(missing, keep_damaged)
+        if count < len(entries):
+            self.remarks += (f"{folder}: stopped early; {count} of {len(entries)} frames are there, and are read",)
+        self._entries, self._whole = entries[:count], whole
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,6 +79,8 @@ class NDTiffFrames:
     def read(self, index: int) -> np.ndarray:
         """Return a plane ``[H, W]`` (row, column) as stored, counts; raises InputError if it cannot be read."""
         _, file, offset, width, height, kind, compression, *_ = self._entries[index]
+        if not self._whole[index]:
+            raise InputError(f"{self.name(index)}: missing or truncated")
         if kind not in _DTYPES or compression:
             what = "a colour image" if kind == 2 else "compressed pixels"
             raise UnreadableKind(f"{self.name(index)}: {what}; save it as a grey TIFF stack")

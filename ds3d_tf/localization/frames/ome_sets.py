@@ -27,14 +27,19 @@ def without_followed(files: Sequence[Path]) -> list[tuple[Path, bool]]:
         names = {
             file.parent / name for name in _NAMED.findall(_description(file.parent / master[1]) if master else text)
         }
-        names = {name for name in names if name.is_file()}
-        if len(names) > 1 and file in names:
-            members[file] = frozenset(names)
+        if len(names) > 1 and file in names:  # those that are missing are said by the one who reads the others
+            members[file] = frozenset(name for name in names if name.is_file())
             if not master:
                 sets.setdefault(members[file], []).append(file)
     leaders = {min(leading, key=natural_order): whole for whole, leading in sets.items() if whole <= listed}
     followed = {file for leader, whole in leaders.items() for file in whole if file != leader}
     return [(file, file in leaders) for file in files if file not in followed]
+
+
+def missing_files(description: str, path: Path) -> list[str]:
+    """Return the files that the OME header of ``path`` names beside it and that are not there."""
+    names = dict.fromkeys(_NAMED.findall(description or ""))
+    return [name for name in names if not (path.parent / name).is_file()] if path.name in names else []
 
 
 def _description(path: Path) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +22,7 @@ CODECS = (
     "fletcher32",
 )
 """Codecs of Zarr arrays that are run: numbers in, numbers out. ``pickle`` and ``json2`` are not among them."""
+_FEW = 8
 
 
 def check_numpy(path: Path) -> None:
@@ -102,17 +105,115 @@ def missing_chunk(array: Any, selection: tuple[int | slice, ...]) -> str | None:
     Zarr reads such chunks as zeros without a word. ``array`` is Zarr's, in a folder; ``selection`` has an index or a
     slice for each axis.
     """
-    outer = getattr(array, "shards", None) or array.chunks
-    spans = []
-    for one, size, length in zip(selection, outer, array.shape, strict=True):
-        first, stop, _ = one.indices(length) if isinstance(one, slice) else (one, one + 1, 1)
-        spans.append(range(first // size, -(-stop // size)))
-    root = Path(str(array.store_path.store.root)) / array.store_path.path
+    spans, root = _spans(array, selection), _folder(array)
     for place in np.ndindex(*(len(span) for span in spans)):
         key = array.metadata.encode_chunk_key(tuple(span[i] for span, i in zip(spans, place, strict=True)))
         if not (root / key).is_file():
             return str(key)
     return None
+
+
+class MissingChunks(NamedTuple):
+    """Chunks of a selection that are not there.
+
+    Attributes:
+        number: how many.
+        total: how many the selection has.
+        key: name of the first of them.
+        first: its first element, an index for each axis.
+    """
+
+    number: int
+    total: int
+    key: str
+    first: tuple[int, ...]
+
+
+def missing_chunks(array: Any, selection: tuple[int | slice, ...]) -> MissingChunks | None:
+    """Return which chunk files of a selection are not there, or None; lists folders and opens no file.
+
+    ``array`` and ``selection`` are those of :func:`missing_chunk`. The time goes with the files that are there, however
+    many the array promises.
+    """
+    spans = _spans(array, selection)
+    total = math.prod(len(span) for span in spans)
+    key_of = array.metadata.encode_chunk_key
+    there = set(_present(array, spans))
+    if len(there) >= total:
+        return None
+    first = next(place for place in _places(spans) if place not in there)
+    start = tuple(
+        max(one * size, chosen.start or 0) if isinstance(chosen, slice) else chosen
+        for one, size, chosen in zip(first, _outer(array), selection, strict=True)
+    )
+    return MissingChunks(total - len(there), total, str(key_of(first)), start)
+
+
+def _outer(array: Any) -> tuple[int, ...]:
+    """Return the shape of what one file holds."""
+    return tuple(getattr(array, "shards", None) or array.chunks)
+
+
+def _folder(array: Any) -> Path:
+    return Path(str(array.store_path.store.root)) / array.store_path.path
+
+
+def _spans(array: Any, selection: tuple[int | slice, ...]) -> list[range]:
+    """Return the numbers of the chunks along each axis that a selection touches."""
+    spans = []
+    for one, size, length in zip(selection, _outer(array), array.shape, strict=True):
+        first, stop, _ = one.indices(length) if isinstance(one, slice) else (one, one + 1, 1)
+        spans.append(range(first // size, -(-stop // size)))
+    return spans
+
+
+def _places(spans: list[range]) -> Iterator[tuple[int, ...]]:
+    """Yield all places in order; unlike itertools.product, without a copy of spans of any length."""
+    if not spans:
+        yield ()
+        return
+    for one in spans[0]:
+        for rest in _places(spans[1:]):
+            yield (one, *rest)
+
+
+def _present(array: Any, spans: list[range]) -> Iterator[tuple[int, ...]]:
+    """Yield the places of the chunks that are there, from as few looks at the disk as their names allow."""
+    example = array.metadata.encode_chunk_key((0,) * len(spans))
+    separator = "/" if "0/0" in example else "."
+    prefix = example[: len(example) - len(separator.join("0" * len(spans)))]
+    folder = _folder(array) / prefix if prefix.endswith("/") else _folder(array)
+    if not folder.is_dir():
+        return
+    if separator == "/":
+        yield from _nested(str(folder), spans)
+        return
+    start = 0 if prefix.endswith("/") else len(prefix)
+    for name in os.listdir(folder):
+        place = tuple(_number(part) for part in name[start:].split("."))
+        if len(place) == len(spans) and all(one in span for one, span in zip(place, spans, strict=True)):
+            yield place
+
+
+def _nested(folder: str, spans: list[range]) -> Iterator[tuple[int, ...]]:
+    """Yield the places of chunks that lie in folders of folders; a folder of few is asked for each, not listed."""
+    if math.prod(len(span) for span in spans) <= _FEW:
+        yield from (place for place in _places(spans) if os.path.isfile(os.path.join(folder, *map(str, place))))
+        return
+    for name in os.listdir(folder):
+        one = _number(name)
+        inside = os.path.join(folder, name)
+        if one not in spans[0]:
+            continue
+        if len(spans) == 1:
+            yield (one,)
+        elif math.prod(len(span) for span in spans[1:]) <= _FEW or os.path.isdir(inside):
+            yield from ((one, *rest) for rest in _nested(inside, spans[1:]))
+
+
+def _number(name: str) -> int:
+    """Return the number that a name is, written as Zarr does; -1 for another name."""
+    return int(name) if name.isdecimal() and len(name) < 19 and str(int(name)) == name else -1
 
 
 def _codec_names(metadata: Any) -> list[str]:

@@ -140,8 +140,8 @@ def open_frames(
             such as ``"run3/*.tif"``, an NDTiff folder, a Zarr array or OME-Zarr image, Imaris (.ims), .dax, or a
             ``.npy`` or ``.npz`` file (``[frame, row, column]`` counts; in ``.npz`` under the name ``frames``). Files
             with numbers in their names are sorted by these numbers.
-        keep_damaged: count a file that cannot be opened, and the missing end of a truncated one, as one damaged frame,
-            whose reading fails, instead of refusing the whole recording.
+        keep_damaged: count a file that cannot be opened, the missing end of a truncated one, and each frame whose chunk
+            or file is missing, as one damaged frame, whose reading fails, instead of refusing the whole recording.
         position: name, or number from 1, of the position to read where there are several.
         channel: name, or number from 1, of the channel to read where there are several.
 
@@ -158,9 +158,9 @@ def open_frames(
         from ds3d_tf.localization.frames.zarr import ZarrFrames, is_zarr
 
         if is_zarr(path):
-            return FrameSource([ZarrFrames(path, choice)], str(path), keep_damaged)
+            return FrameSource([ZarrFrames(path, choice, keep_damaged)], str(path), keep_damaged)
         if is_ndtiff(path):
-            return FrameSource([NDTiffFrames(path, choice)], str(path), keep_damaged)
+            return FrameSource([NDTiffFrames(path, choice, keep_damaged)], str(path), keep_damaged)
         return FrameSource(_joined(tiffs_in(path), str(path), keep_damaged, choice), str(path), keep_damaged)
     if path.exists():
         return FrameSource([_alone(path, keep_damaged, choice)], str(path), keep_damaged)
@@ -178,7 +178,7 @@ def _alone(path: Path, keep_damaged: bool, choice: Choice) -> FrameReader:
     from ds3d_tf.localization.frames.ndtiff import INDEX, NDTiffFrames, is_ndtiff
 
     if path.name == INDEX or (path.suffix.lower() in TIFF_SUFFIXES and is_ndtiff(path.parent)):
-        return NDTiffFrames(path.parent, choice)
+        return NDTiffFrames(path.parent, choice, keep_damaged)
     if is_micro_manager(path):
         return MicroManagerFrames(files_with(path), choice, keep_damaged)
     return _reader(path, True, keep_damaged, choice)

@@ -6,12 +6,15 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice, is_channel, is_position
+from ds3d_tf.localization.frames.missing import refuse_or_remark
+from ds3d_tf.localization.frames.ome_sets import missing_files
 from ds3d_tf.localization.frames.size_checks import check_ome_planes
 from ds3d_tf.localization.frames.tiff import UnreadableKind, data_end
 
@@ -44,7 +47,8 @@ def find_planes(tiff: Any, where: str, choice: Choice, keep_damaged: bool) -> Pl
     A file that promises more planes than it has gives those that are whole, with a remark; with ``keep_damaged``, the
     missing end is one more plane, which is damaged.
 
-    Raises InputError for several channels or positions without a choice, or a file whose planes cannot be told.
+    Raises InputError for planes that are missing before the end or with a file of an OME set, for several channels or
+    positions without a choice, or a file whose planes cannot be told.
     """
     described = _described(tiff, where, choice)
     broken = _broken_chain(tiff)
@@ -56,7 +60,26 @@ def find_planes(tiff: Any, where: str, choice: Choice, keep_damaged: bool) -> Pl
         _refuse_hidden_planes(tiff, where, broken, keep_damaged)
     elif planes.stack is None and not tiff.is_ome:
         _refuse_unexplained(tiff, where, len(planes.pages))
-    return _without_missing_end(planes, where, promised, broken, keep_damaged)
+    remarks = refuse_or_remark(_missing(tiff, where, described), keep_damaged)
+    found = _without_missing_end(planes, where, promised, broken, keep_damaged)
+    found.remarks = (*remarks, *found.remarks)
+    return found
+
+
+def _missing(tiff: Any, where: str, planes: Planes | None) -> str | None:
+    """Return which planes of an OME recording are not there: before its end, or in a file that is missing."""
+    if planes is None or not tiff.is_ome or planes.stack is not None:
+        return None
+    there = [page is not None for page in (planes.pages[place] for place in range(len(planes.pages)))]
+    files = missing_files(tiff.ome_metadata, Path(tiff.filehandle.path))
+    if not files:
+        while there and not there[-1]:  # it stopped early
+            there.pop()
+    if all(there):
+        return None
+    named = f"; of its files, {files[0]}{' and others are' if len(files) > 1 else ' is'} not there" if files else ""
+    first = there.index(False) + 1
+    return f"{where}: {there.count(False)} of its {len(there)} frames are missing, the first is {first}{named}"
 
 
 def check_codec(tiff: Any, where: str) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError
 from ds3d_tf.localization.frames.choice import Choice, is_channel, is_position
-from ds3d_tf.localization.frames.size_checks import check_zarr, missing_chunk
+from ds3d_tf.localization.frames.missing import refuse_or_remark
+from ds3d_tf.localization.frames.size_checks import check_zarr, missing_chunk, missing_chunks
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _ROWS, _COLUMNS = ("y", "row", "rows", "height"), ("x", "col", "cols", "column", "columns", "width")
@@ -24,14 +25,16 @@ class ZarrFrames:
     is decoded once.
     """
 
-    def __init__(self, path: Path, choice: Choice | None = None) -> None:
+    def __init__(self, path: Path, choice: Choice | None = None, keep_damaged: bool = False) -> None:
         """Open the array.
 
         Args:
             path: folder of the array or group.
             choice: the position and the channel that are meant.
+            keep_damaged: count frames whose chunks are missing as damaged ones instead of refusing the array.
 
-        Raises InputError if there is no array, or it has several channels or positions and none is chosen.
+        Raises InputError if there is no array, chunks are missing, or it has several channels or positions and none is
+        chosen.
         """
         self._path = path
         self.remarks: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ class ZarrFrames:
         # Planes along the last free axis share a chunk; it is read as a whole.
         self._depth = int(self._array.chunks[self._free[-1]]) if self._free else 1
         self._block: tuple[tuple[int, ...], np.ndarray] | None = None
+        self.remarks = refuse_or_remark(self._missing(), keep_damaged)
 
     def __len__(self) -> int:
         return math.prod(self._leading)
@@ -87,6 +91,21 @@ class ZarrFrames:
         except Exception as error:  # every codec raises its own kinds of errors for a damaged chunk
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self.name(index)}: truncated or damaged ({reason})") from error
+
+    def _missing(self) -> str | None:
+        """Return what is missing of the array, if anything: its first chunk that is not there, and their number."""
+        selection = tuple(self._fixed.get(axis, slice(None)) for axis in range(self._array.ndim))
+        try:
+            lost = missing_chunks(self._array, selection)
+        except (OSError, OverflowError) as error:
+            raise InputError(f"{self._path}: its chunks cannot be listed ({error})") from error
+        if lost is None:
+            return None
+        first = self._number(tuple(lost.first[axis] for axis in self._free))
+        return (
+            f"{self._path}: {lost.number} of its {lost.total} chunks {'are' if lost.number > 1 else 'is'} missing; the "
+            f"first is {lost.key}, of frame {first}"
+        )
 
     def _check_chunks(self, place: tuple[int, ...]) -> None:
         selection = {**self._fixed, **dict(zip(self._free, place, strict=True))}

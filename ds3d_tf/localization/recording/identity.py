@@ -13,7 +13,7 @@ import numpy as np
 
 from ds3d_tf.common import console
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.common.files import remove_leftovers
+from ds3d_tf.common.leftovers import sweep
 from ds3d_tf.localization.tables.growing import GrowingTable, chained
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def open_table(
     """
     facts = recording_facts(identity, frames, source)
     for path in (out, *(out.with_name(f"{out.stem}.partial.{ending}") for ending in ("csv", "json"))):
-        remove_leftovers(path)
+        sweep(path)
     may_grow = (NUMBER_OF_FRAMES,) if grown else ()
     files = files_as_they_are(frames)
     table = GrowingTable(out, facts, columns=columns, overwrite=overwrite, may_grow=may_grow, files=files)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,8 @@ def save_table(table: pd.DataFrame, out: Path, frame_shape: tuple[int, int], set
     Raises InputError for another ending, or if the file cannot be written.
     """
     check_table_name(out)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out.absolute().parent) as folder:
-        rows_csv = Path(folder) / "rows.csv"
+    with temporary_folder(out) as folder:
+        rows_csv = folder / "rows.csv"
         write_table(rows_csv, table)
         finish_table(rows_csv, out, frame_shape, setup, frame_count)
 
