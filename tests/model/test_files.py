@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
 from ds3d_tf.common.errors import InputError
-from ds3d_tf.model import LocalizationNet
+from ds3d_tf.model import LocalizationNet, PixelNet
 from ds3d_tf.model.files import load_model_folder, save_model_folder
 from ds3d_tf.optics.masks import load_mask
 from ds3d_tf.setup import load_setup
+from ds3d_tf.training import compile_network
 
 
 @pytest.fixture
@@ -58,3 +61,15 @@ def test_no_folder(folder):
         load_model_folder(folder / "missing")
     with pytest.raises(InputError, match="a file, not a model folder"):
         load_model_folder(folder / "model.keras")
+
+
+def test_a_network_of_a_long_training_loads(tmp_path):
+    """The steps of its schedule are a large number of its file, and no size."""
+    setup = load_setup("quickstart", ["learning.filters=4", "learning.epochs=5000"])
+    model = PixelNet.from_setup(setup)
+    compile_network(model, setup)
+    save_model_folder(tmp_path / "model", model, setup, load_mask(setup))
+    assert '"decay_steps": 475000' in zipfile.ZipFile(tmp_path / "model" / "model.keras").read("config.json").decode()
+    again, _, _ = load_model_folder(tmp_path / "model")
+    frames = np.random.default_rng(0).normal(size=(1, 9, 9)).astype(np.float32)
+    np.testing.assert_array_equal(again(frames).numpy(), model(frames).numpy())
