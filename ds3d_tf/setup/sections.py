@@ -41,7 +41,7 @@ PIXEL_DEFAULTS: dict[str, Any] = {
     "batch_size": 16,
     "learning_rate": 2e-3,
     "schedule": "cosine",
-    "peak_threshold": 0.6,
+    "peak_threshold": 0.4,
 }
 
 
@@ -266,7 +266,7 @@ class LearningSection(Section):
         "float32", description="Keras dtype policy of the convolutions"
     )
     peak_threshold: NonNegativeFloat = Field(
-        80.0, description="smallest confidence of a localization, in [0, s] (`pixel`: 0.6)"
+        80.0, description="smallest confidence of a localization, in [0, s] (`pixel`: 0.4)"
     )
     peak_radius_voxels: PositiveInt = Field(
         4, description="a peak is the maximum of its (2r+1)³ neighbourhood; of `voxel`"

@@ -162,7 +162,7 @@ def test_defaults_follow_the_network() -> None:
     assert voxel.learning.network == "voxel"
     # A voxel setup's scale and threshold are no probabilities; what else it says stays.
     pixel = load_setup("quickstart_voxel", ["learning.network=pixel"])
-    assert (pixel.learning.scaling_factor, pixel.learning.peak_threshold) == (1.0, 0.6)
+    assert (pixel.learning.scaling_factor, pixel.learning.peak_threshold) == (1.0, 0.4)
     assert pixel.learning.filters == voxel.learning.filters
     own = Setup.from_yaml("learning: {network: pixel}")
     assert (own.learning.filters, own.learning.batch_size, own.learning.schedule) == (32, 16, "cosine")

@@ -14,7 +14,7 @@ from ds3d_tf.simulation.pixel_grid import PixelGrid
 
 # A pixel is looked at from this probability on if it is the highest of its 3×3 neighbourhood, from the other one on
 # in any case: two emitters may be in neighbouring pixels (Speiser et al., Nature Methods 2021).
-CANDIDATE, SURE = 0.3, 0.6
+CANDIDATE, SURE = 0.2, 0.6
 # Photons, background, σ of x, y, z and of the photons.
 DETAILS = 6
 _COLUMNS = 3 + 1 + DETAILS

@@ -40,7 +40,7 @@ def by_hand(maps: np.ndarray, threshold: float) -> list[list[float]]:
             total = min(own + sum(value for value in cross if value >= 0), 1)
             first = np.argwhere(block == block.max())[0]
             highest = own == block.max() and tuple(first) == (1, 1)
-            if own > min(0.3, threshold) and (highest or own > 0.6) and total > threshold:
+            if own > min(0.2, threshold) and (highest or own > 0.6) and total > threshold:
                 values = maps[row, column].astype(np.float64)
                 x, y = (column + values[1] - width // 2) * 0.1, (row + values[2] - height // 2) * 0.1
                 light = [values[4] * 5000, values[9] * 20]
