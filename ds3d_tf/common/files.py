@@ -129,6 +129,24 @@ def whole_files(paths: Sequence[str | Path]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def whole_outputs(main: str | Path, companions: Sequence[str | Path], overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary folder for a file and those that belong to it, which take their names together at the end.
+
+    A process that dies before the last of them, ``main``, leaves companions behind: those that would be the same again
+    are taken for its own. Others are refused, unless they may be overwritten.
+
+    Raises InputError if a file cannot be written or replaced.
+    """
+    others = [Path(path) for path in companions]
+    with whole_files([main, *others]) as temporary:
+        yield temporary
+        for path in others:
+            if path.is_file() and path.read_bytes() == (temporary / path.name).read_bytes():
+                continue
+            refuse_existing(path, overwrite)
+
+
+@contextlib.contextmanager
 def temporary_folder(path: str | Path) -> Iterator[Path]:
     """Yield a folder beside ``path`` that is gone after the block; raises InputError if something cannot be written."""
     path = Path(path)

@@ -11,9 +11,11 @@ import numpy as np
 
 from ds3d_tf.common.errors import InputError, argument
 from ds3d_tf.evaluation.matching import match
+from ds3d_tf.export.folded_pixel_net import in_float32
 from ds3d_tf.export.pixel_module import with_mirrored_ends
 from ds3d_tf.localization.engines.network import engine_class
 from ds3d_tf.localization.localizer import Localizer
+from ds3d_tf.model.pixel_net import PixelNet
 from ds3d_tf.setup import Setup
 
 NEAR_NM = (0.5, 5.0)
@@ -87,6 +89,9 @@ def keras_localizer(
 
     section = setup.normalization
     context = setup.learning.context_frames
+    if isinstance(model, PixelNet):
+        # Formats compute in float32; a network trained in mixed precision is off by nanometres in its own.
+        model = in_float32(model)
 
     def prediction(frames: tf.Tensor) -> tf.Tensor:
         if context > 1:

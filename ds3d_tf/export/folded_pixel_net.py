@@ -29,6 +29,15 @@ def folded(model: PixelNet) -> PixelNet:
     return plain
 
 
+def in_float32(model: PixelNet) -> PixelNet:
+    """Return the network itself, or, if it computes in a shorter format, a copy with its weights that does not."""
+    if model.compute_dtype == "float32":
+        return model
+    copy = PixelNet.from_config({**model.get_config(), "dtype": "float32"})
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _convolutions(model: PixelNet) -> list[Any]:
     """Return the layers to fold, in an order that depends on the architecture only."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, ConvolutionNorm) and layer.weights]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds3d_tf.common.errors import InputError, argument
-from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.files import whole_outputs
 from ds3d_tf.common.optional import require
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
@@ -63,10 +63,10 @@ def drift(
 
     Raises InputError for a table, curve, option or output that cannot be used.
     """
-    from ds3d_tf.postprocessing.molecules.writing import refuse_existing_table
+    from ds3d_tf.postprocessing.molecules.writing import refuse_existing_table, table_companions
 
     out = refuse_existing_table(out, overwrite)
-    curve_file, figure = (refuse_existing(path, overwrite) for path in companions(out))
+    curve_file, figure = companions(out)
     if options.curve is not None and options.curve.absolute() == curve_file.absolute():
         raise InputError(f"{argument('curve')} {options.curve}: the corrected table's own curve gets this name")
     if options.method == "comet":
@@ -83,9 +83,10 @@ def drift(
     table = read_molecules(molecules, camera_pixel_nm=options.camera_pixel_nm)
     check_one_recording(table, "drift")
     found = known or _measured(table, options, progress)
-    found.correct(table).save(out)
-    write_drift(found, curve_file)
-    draw_drift(found, figure, has_z=table.has_z)
+    with whole_outputs(out, [curve_file, figure, *table_companions(out)], overwrite) as folder:
+        found.correct(table).save(folder / out.name)
+        write_drift(found, folder / curve_file.name)
+        draw_drift(found, folder / figure.name, has_z=table.has_z)
     total, covered = found.xyz_nm[-1].tolist(), np.ptp(found.xyz_nm, axis=0).tolist()
     return CorrectedTable(Path(out), curve_file, figure, found.method, tuple(total), tuple(covered))
 

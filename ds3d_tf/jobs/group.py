@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds3d_tf.common.files import refuse_existing
+from ds3d_tf.common.files import whole_outputs
 from ds3d_tf.common.options import takes_options
 from ds3d_tf.common.progress import Progress, no_progress
 from ds3d_tf.options import GroupOptions
@@ -67,10 +67,10 @@ def group(
 
     Raises InputError for a table, option or output that cannot be used.
     """
-    from ds3d_tf.postprocessing.molecules.writing import refuse_existing_table
+    from ds3d_tf.postprocessing.molecules.writing import refuse_existing_table, table_companions
 
     out = refuse_existing_table(out, overwrite)
-    picture = refuse_existing(companion(out), overwrite)
+    picture = companion(out)
 
     import numpy as np
 
@@ -83,10 +83,12 @@ def group(
     table = read_molecules(molecules, camera_pixel_nm=options.camera_pixel_nm)
     grouped = group_molecules(table, options.gap_frames, options.radius_sigmas, options.radius_nm, progress)
     result = grouped.molecules
-    result.save(out)
     figure = group_figure(table, grouped)
-    if figure is not None:
-        save_figure(figure, picture)
+    beside = [] if figure is None else [picture]
+    with whole_outputs(out, [*beside, *table_companions(out)], overwrite) as folder:
+        result.save(folder / out.name)
+        if figure is not None:
+            save_figure(figure, folder / picture.name)
     before = after = ratio = None
     if table.has_uncertainty:
         ratio = tuple(value for value in grouped.measured_over_stated if np.isfinite(value)) or None

@@ -18,6 +18,7 @@ from ds3d_tf.simulation.voxel_grid import VoxelGrid
 SMALL = {"frame_px": 12, "peaks_frame_px": (12, 12), "examples": 8, "repeats": 1}
 
 
+@pytest.mark.slow
 def test_the_command_measures_every_part(ds3d, tmp_path):
     arguments = "all --setup quickstart_voxel --size 12 --peaks-size 12 12 --examples 8 --repeats 1 --molecules 2000"
     changes = ["--set", "volume.depth_voxels=5", "--set", "learning.filters=4"]

@@ -89,6 +89,7 @@ def test_the_learned_mask_trains_a_localization_network(learned, tiny_changes) -
     assert len(losses) == 8 and np.isfinite(losses).all() and losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_goes_on_as_if_it_never_had(learned, setup, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DS3D_SECONDS_BETWEEN_CHECKPOINTS", "0")
     out, steps = tmp_path / "run", []

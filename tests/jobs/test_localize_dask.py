@@ -40,6 +40,7 @@ def expected(recording, model_folder, tmp_path_factory):
     return out.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(recording, expected, model_folder, tmp_path):
     """The command with its own cluster of two; one of them gets SIGKILL when a part of the table is on disk."""
     out = tmp_path / "table.csv"

@@ -48,6 +48,7 @@ def wait_for(condition):
     raise AssertionError("waited in vain")
 
 
+@pytest.mark.slow
 def test_a_server_killed_and_restarted_costs_nothing_but_time(
     start_server, recording, expected, model_folder, tmp_path, monkeypatch, capsys
 ):

@@ -50,6 +50,7 @@ def kill_after(command: list[str], checkpoint, steps: int, delay_s: float) -> No
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(command, tmp_path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run([*command, "--out", str(whole)], env=ENVIRONMENT, check=True, capture_output=True)

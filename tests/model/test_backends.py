@@ -61,6 +61,7 @@ def results(backend: str, folder) -> list[np.ndarray]:
     return [arrays[name] for name in arrays.files]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_numbers_on_another_backend(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:

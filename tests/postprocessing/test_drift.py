@@ -86,8 +86,10 @@ def test_the_job_and_a_known_curve(tmp_path, scene, seen):
     again = drift(tmp_path / "a.parquet", tmp_path / "c.parquet", curve=done.curve)
     np.testing.assert_allclose(read_molecules(tmp_path / "c.parquet").xyz_nm, corrected.xyz_nm, atol=1e-3)
     assert "b_drift.csv" in again.summary()
-    with pytest.raises(InputError, match="exists"):
+    (tmp_path / "b_drift.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"b_drift\.csv exists"):
         drift(tmp_path / "a.parquet", tmp_path / "b.csv", method="correlation")
+    assert (tmp_path / "b_drift.csv").read_text() == "mine" and not (tmp_path / "b.csv").exists()
 
 
 def test_curves_of_others_and_bad_ones(tmp_path):

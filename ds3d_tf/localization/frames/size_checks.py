@@ -161,6 +161,8 @@ def _folder(array: Any) -> Path:
 def _spans(array: Any, selection: tuple[int | slice, ...]) -> list[range]:
     """Return the numbers of the chunks along each axis that a selection touches."""
     spans = []
+    if 0 in _outer(array):
+        raise InputError(f"{_folder(array)}: chunks of no pixels; the array's description is damaged")
     for one, size, length in zip(selection, _outer(array), array.shape, strict=True):
         first, stop, _ = one.indices(length) if isinstance(one, slice) else (one, one + 1, 1)
         spans.append(range(first // size, -(-stop // size)))

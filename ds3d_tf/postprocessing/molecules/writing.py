@@ -42,9 +42,15 @@ def check_molecules_name(path: str | Path) -> str:
 def refuse_existing_table(path: str | Path, overwrite: bool) -> Path:
     """Return a table's path if it, and the file that belongs to it, may be written; raises InputError if not."""
     path = refuse_existing(path, overwrite)
-    if check_molecules_name(path) in (".hdf5", ".h5"):
-        refuse_existing(path.with_suffix(".yaml"), overwrite)
+    for companion in table_companions(path):
+        refuse_existing(companion, overwrite)
     return path
+
+
+def table_companions(path: str | Path) -> list[Path]:
+    """Return the files that a table's format adds beside it: Picasso's YAML."""
+    path = Path(path)
+    return [path.with_suffix(".yaml")] if check_molecules_name(path) in (".hdf5", ".h5") else []
 
 
 def write_molecules(molecules: Molecules, path: str | Path) -> None:

@@ -41,6 +41,7 @@ def same(result: Path, expected: dict[str, np.ndarray]) -> None:
     assert moved > 0
 
 
+@pytest.mark.slow
 def test_two_workers_take_the_steps_of_one_process(tmp_path, one_device) -> None:
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in held]

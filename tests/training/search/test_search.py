@@ -177,6 +177,7 @@ def test_a_damaged_state_is_told(tmp_path):
         search(tmp_path, trials=2)
 
 
+@pytest.mark.slow
 def test_killed_after_three_trials_and_resumed_by_a_chief_and_two_workers(tmp_path, repository):
     """Real processes that speak gRPC on loopback."""
     (tmp_path / "space.yaml").write_text(json.dumps(VALUES))

@@ -18,6 +18,7 @@ def base(tiny):
     return tiny.replace({**counts, "learning.epochs": 2})
 
 
+@pytest.mark.slow
 def test_a_trial_continues_another(base, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     values = {"learning.filters": 2, "learning.scaling_factor": 400.0}
