@@ -382,14 +382,15 @@ def test_a_frame_of_real_size_gives_the_reference_localizations(data, tmp_path):
 
 def test_the_shipped_model_is_refined_unless_it_is_told_not_to(tmp_path, repository):
     """More of the true emitters, nearer to them, with photons; in batches of any size, and resumed, the same bytes."""
-    sample = repository / "exported_models" / "tetrapod_4um" / "1" / "sample"
+    model = repository / "exported_models" / "tetrapod_4um" / "1"
+    sample = model / "sample"
     frames = tifffile.imread(sample / "frames.tif")[:7]
     tifffile.imwrite(tmp_path / "f.tif", frames, photometric="minisblack")
     truth = pd.read_csv(sample / "truth.csv").query("frame <= 7")
-    setup = Localizer("tetrapod_4um").setup
+    setup = Localizer(model).setup
     score = {}
     for name, options in {"refined": {}, "alone": {"refine": False}, "single": {"batch_size": 1}}.items():
-        localize_job("tetrapod_4um", tmp_path / "f.tif", tmp_path / f"{name}.csv", **options)
+        localize_job(model, tmp_path / "f.tif", tmp_path / f"{name}.csv", **options)
         found = Localizations.read(tmp_path / f"{name}.csv", frames.shape[1:], setup)
         matched = compare(
             [truth[truth["frame"] == n][["x_um", "y_um", "z_um"]].to_numpy() for n in range(1, 8)],
